@@ -1,0 +1,83 @@
+"""The hand-made reports live with the tests of render; the detector here answers from them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "render"))
+
+import reports
+
+import vidguard
+from vidguard.cli.app import run
+from vidguard.errors import SourceError, WeightsError
+
+
+class StandInDetector:
+    """Answers by what is in the file: the commands are under test here, not the judgement."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, str | None]] = []
+
+    def analyze(self, source, *, backend=None, progress=None):
+        self.calls.append((source, backend))
+        content = source.read_bytes() if isinstance(source, Path) else source.read()
+        name = source.name if isinstance(source, Path) else "<file object>"
+        progress(1.0, 20.0)
+        if content == b"broken":
+            raise SourceError(f"no video stream in {name} (streams: audio aac); pass a file with a video track")
+        if content == b"defect":
+            raise RuntimeError("tensor trouble")
+        if content == b"interrupt":
+            raise KeyboardInterrupt
+        if content == b"no face":
+            return reports.no_face()
+        return reports.two_faces(name=name, flagged=content == b"fake")
+
+
+class Command:
+    """Runs the command in this process; says what it printed and how it ended."""
+
+    def __init__(self, capsys, monkeypatch) -> None:
+        self.capsys = capsys
+        self.detector = StandInDetector()
+        self.loaded: list[tuple] = []
+
+        def load(name=None, *, device=None, config=None):
+            if name == "nonesuch":
+                raise WeightsError("no weights named 'nonesuch'; installed: base-v1")
+            self.loaded.append((name, device, config))
+            return self.detector
+
+        # Into the dictionary, not by setattr: that would first ask the package for its own, torch and all.
+        monkeypatch.setitem(vars(vidguard), "load", load)
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]:
+        code = run([str(a) for a in arguments])
+        captured = self.capsys.readouterr()
+        return code, captured.out, captured.err
+
+
+@pytest.fixture
+def command(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    return Command(capsys, monkeypatch)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Sources in two folders with names that would collide if flattened."""
+    for name, content in (
+        ("a/clip.mp4", b"real"),
+        ("b/clip.mp4", b"fake"),
+        ("b/clip.mov", b"real"),
+        ("b/notes.txt", b"text"),
+        ("b/._clip.mp4", b"resource fork"),
+    ):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return tmp_path / "in"

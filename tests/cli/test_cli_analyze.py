@@ -1,0 +1,190 @@
+import io
+import json
+import os
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from vidguard.types import Report
+
+
+def make(tmp_path, content: bytes, name: str = "clip.mp4"):
+    path = tmp_path / name
+    path.write_bytes(content)
+    return path
+
+
+def one_line(err: str) -> str:
+    lines = err.splitlines()
+    assert len(lines) == 1, err
+    assert lines[0].startswith("vidguard: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"), [(b"real", 0), (b"no face", 0), (b"fake", 1), (b"broken", 3), (b"defect", 70)]
+)
+def test_exit_code_says_what_was_found(command, tmp_path, content, code):
+    assert command("analyze", make(tmp_path, content))[0] == code
+
+
+def test_table_goes_to_standard_output(command, tmp_path):
+    _, out, err = command("analyze", make(tmp_path, b"fake"))
+    assert "clip.mp4  Signs of manipulation  P(fake) 93%" in out
+    assert "face 2" in out
+    assert err == ""
+
+
+def test_exit_zero_forgives_findings_but_not_failures(command, tmp_path):
+    fake, broken = make(tmp_path, b"fake"), make(tmp_path, b"broken", "broken.mp4")
+    assert command("analyze", "--exit-zero", fake)[0] == 0
+    assert command("analyze", "--exit-zero", fake, broken)[0] == 3
+
+
+def test_failure_is_one_line_and_the_others_are_done(command, tmp_path):
+    sources = [make(tmp_path, b"broken", "a.mp4"), make(tmp_path, b"fake", "b.mp4"), tmp_path / "missing.mp4"]
+    code, out, err = command("analyze", *sources)
+    assert code == 3
+    assert "b.mp4  Signs of manipulation" in out
+    assert "1 analysed, 1 flagged, 2 could not be analysed" in out
+    missing, broken = err.splitlines()
+    assert missing == f"vidguard: {tmp_path / 'missing.mp4'}: no such file"
+    assert broken.startswith(f"vidguard: {tmp_path / 'a.mp4'}: no video stream in a.mp4 (streams: audio aac)")
+    assert "Traceback" not in err
+
+
+def test_defect_is_one_line_with_a_hint_and_a_traceback_on_demand(command, tmp_path):
+    path = make(tmp_path, b"defect")
+    line = one_line(command("analyze", path)[2])
+    assert "RuntimeError: tensor trouble" in line
+    assert "--debug" in line
+    with pytest.raises(RuntimeError, match="tensor trouble"):
+        command("--debug", "analyze", path)
+
+
+def test_interrupt_is_130(command, tmp_path):
+    assert command("analyze", make(tmp_path, b"interrupt"))[0] == 130
+
+
+def test_json_and_html_of_one_source(command, tmp_path):
+    code, _, _ = command(
+        "analyze", make(tmp_path, b"fake"), "--json", tmp_path / "r.json", "--html", tmp_path / "r.html", "--quiet"
+    )
+    assert code == 1
+    assert Report.from_json((tmp_path / "r.json").read_text()).fake_prob == 0.93
+    assert "Signs of manipulation" in (tmp_path / "r.html").read_text()
+
+
+def test_json_on_standard_output_is_nothing_but_json(command, tmp_path):
+    _, out, err = command("analyze", make(tmp_path, b"fake"), "--json", "-")
+    assert Report.from_json(out).source.name == "clip.mp4"
+    assert "Signs of manipulation" in err
+
+
+def test_several_reports_on_standard_output_are_json_lines(command, folder):
+    _, out, _ = command("analyze", folder, "--json", "-", "--quiet")
+    assert [json.loads(line)["source"]["name"] for line in out.splitlines()] == ["clip.mp4", "clip.mov", "clip.mp4"]
+
+
+def test_folder_outputs_mirror_the_sources(command, folder, tmp_path):
+    target = tmp_path / "reports"
+    code, _, err = command("analyze", folder, "--json", target, "--html", target, "--quiet")
+    assert (code, err) == (1, "")
+    written = sorted(str(p.relative_to(target)) for p in target.rglob("*") if p.is_file())
+    names = ["a/clip.mp4", "b/clip.mov", "b/clip.mp4"]
+    assert written == sorted(os.path.normpath(n + s) for n in names for s in (".html", ".json"))
+    assert Report.from_json((target / "b" / "clip.mp4.json").read_text()).fake_prob == 0.93
+    assert Report.from_json((target / "a" / "clip.mp4.json").read_text()).fake_prob == 0.31
+
+
+def test_glob_and_repeats(command, folder):
+    command("analyze", folder / "*" / "*.mp4", folder / "a" / "clip.mp4", "--quiet")
+    analysed = [source.relative_to(folder).as_posix() for source, _ in command.detector.calls]
+    assert analysed == ["a/clip.mp4", "b/clip.mp4"]
+
+
+@pytest.mark.parametrize("argument", ["nothing/*.mp4", "missing.mp4"])
+def test_nothing_found_is_a_failure_without_loading_weights(command, argument):
+    code, _, err = command("analyze", argument)
+    assert code == 3
+    assert argument in one_line(err)
+    assert not command.loaded
+
+
+def test_folder_without_media_says_so(command, tmp_path):
+    code, _, err = command("analyze", tmp_path)
+    assert code == 3
+    assert "no video or image" in one_line(err)
+
+
+def test_file_with_brackets_is_a_file_not_a_glob(command, tmp_path):
+    assert command("analyze", make(tmp_path, b"real", "clip [1].mp4"), "--json", tmp_path / "r.json")[0] == 0
+    assert (tmp_path / "r.json").is_file()
+
+
+def test_standard_input(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"fake")))
+    code, out, _ = command("analyze", "-", "--json", "-", "--quiet")
+    assert code == 1
+    assert Report.from_json(out).fake_prob == 0.93
+
+
+def test_options_reach_the_detector(command, tmp_path):
+    options = (
+        "--weights",
+        "base-v1",
+        "--device",
+        "cpu",
+        "--backend",
+        "decord",
+        "--fps",
+        "4",
+        "--segment-seconds",
+        "0.5",
+    )
+    command("analyze", make(tmp_path, b"real"), *options)
+    ((name, device, config),) = command.loaded
+    assert (name, device, config.frames_per_second, config.segment_seconds) == ("base-v1", "cpu", 4.0, 0.5)
+    assert command.detector.calls[0][1] == "decord"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--fps", "0"),
+        ("--fps", "many"),
+        ("--weights", "nonesuch"),
+        ("--nonesuch",),
+        ("--json", "no/such/folder/r.json"),
+        ("--html", "."),
+        ("-",),
+    ],
+)
+def test_wrong_usage_is_2_before_anything_is_analysed(command, tmp_path, options):
+    code, _, err = command("analyze", make(tmp_path, b"real"), *options)
+    assert code == 2
+    assert "Traceback" not in err
+    assert not command.detector.calls
+
+
+def test_a_source_is_never_overwritten(command, tmp_path):
+    path = make(tmp_path, b"real")
+    assert command("analyze", path, "--overlay", path)[0] == 2
+    assert path.read_bytes() == b"real"
+
+
+def test_output_that_cant_be_written_is_one_line(command, folder, tmp_path):
+    target = tmp_path / "reports"
+    (target / "a").mkdir(parents=True)
+    (target / "a" / "clip.mp4.json").mkdir()
+    code, _, err = command("analyze", folder, "--json", target, "--quiet")
+    assert code == 3
+    assert "clip.mp4.json" in one_line(err)
+    assert (target / "b" / "clip.mp4.json").is_file()
+
+
+def test_hostile_name_cant_reach_the_terminal(command, tmp_path):
+    _, out, err = command("analyze", make(tmp_path, b"broken", "a\x1b[31m\nvidguard: fine.mp4"))
+    assert "\x1b" not in out + err
+    one_line(err)

@@ -1,0 +1,103 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+from reports import two_faces
+
+import vidguard
+from vidguard.cli.demo import hits_text
+from vidguard.types import Interval, Report
+
+PYTHON_M = [sys.executable, "-m", "vidguard.cli"]
+
+
+def test_schema_prints_the_schema(command):
+    code, out, _ = command("schema")
+    assert code == 0
+    assert json.loads(out) == Report.json_schema()
+
+
+def test_version(command):
+    assert command("--version")[:2] == (0, f"vidguard {vidguard.__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("analyze", "--help"), ("demo", "--help"), ("models", "--help")])
+def test_help_is_0(command, arguments):
+    assert command(*arguments)[0] == 0
+
+
+def test_help_documents_every_exit_code(command):
+    out = command("analyze", "--help")[1]
+    documented = out[out.index("Exit codes:") :]
+    for code in ("0", "1", "2", "3", "70"):
+        assert f"\n    {code} " in documented
+    assert "130 interrupted" in documented
+
+
+def test_unknown_command_is_2(command):
+    code, _, err = command("analyse")
+    assert code == 2
+    assert "analyse" in err
+
+
+def test_hits_count_seconds_right_and_wrong():
+    report = two_faces()
+    assert hits_text(report, (Interval(8, 13),)).plain.endswith("20 of 20 right")
+    text = hits_text(report, (Interval(8, 11),)).plain
+    assert text.count("✗") == 2
+    assert text.endswith("18 of 20 right")
+
+
+def test_demo_prints_truth_and_writes_reports(command, tmp_path, monkeypatch):
+    def make_demo_clip(path: Path):
+        path.write_bytes(b"fake")
+        return SimpleNamespace(path=path, truth=(Interval(8, 13),))
+
+    module = ModuleType("vidguard.demo")
+    module.make_demo_clip = make_demo_clip
+    monkeypatch.setitem(sys.modules, "vidguard.demo", module)
+    code, out, _ = command("demo", "--out", tmp_path / "demo")
+    assert code == 0
+    assert "truth" in out
+    assert "20 of 20 right" in out
+    assert Report.from_json((tmp_path / "demo" / "report.json").read_text()).fake_prob == 0.93
+    assert (tmp_path / "demo" / "report.html").is_file()
+    assert (tmp_path / "demo" / "clip.mp4").is_file()
+
+
+def test_models_lists_name_size_and_licence(command, monkeypatch):
+    weights = pytest.importorskip("vidguard.weights")
+    entry = SimpleNamespace(name="base-v1", description="the default", size_bytes=7_300_000, licence="Apache-2.0")
+    monkeypatch.setattr(weights, "list_weights", lambda: (entry,))
+    code, out, _ = command("models")
+    assert code == 0
+    for part in ("base-v1", "7.3 MB", "Apache-2.0", "the default"):
+        assert part in out
+
+
+def test_the_process_ends_with_the_code_and_without_a_traceback(tmp_path):
+    done = subprocess.run([*PYTHON_M, "analyze", str(tmp_path / "missing.mp4")], capture_output=True, text=True)
+    assert done.returncode == 3
+    assert done.stderr == f"vidguard: {tmp_path / 'missing.mp4'}: no such file\n"
+
+
+def test_help_needs_no_torch():
+    """Help must come at once: torch alone takes seconds to import."""
+    program = (
+        "import sys; from vidguard.cli.app import run; code = run(['analyze', '--help']); "
+        "print(sorted(m for m in ('torch', 'av', 'cv2', 'jinja2') if m in sys.modules)); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_terminal_without_unicode_is_no_crash():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run([*PYTHON_M, "analyze", "clip-é.mp4"], capture_output=True, env=environment)
+    assert done.returncode == 3
+    assert b"no such file" in done.stderr

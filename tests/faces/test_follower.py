@@ -1,0 +1,150 @@
+"""Following: identities through motion, crossings, occlusions and cuts, and independence of how frames are batched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from conftest import paste, portrait, room
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from vidguard.config import FaceConfig
+from vidguard.errors import InputError
+from vidguard.faces import FaceDetector, FaceFollower, FollowedFace
+from vidguard.types import FrameBatch
+
+WIDTH, HEIGHT, RATE = 400, 240, 8.0
+Scene = Sequence[tuple[int, int, int, int]]
+"""Who (person, size) is where (x, y), from back to front."""
+
+
+def film(scenes: Sequence[Scene], background: Tensor | None = None) -> Tensor:
+    base = room(WIDTH, HEIGHT) if background is None else background
+    frames = base[None].repeat(len(scenes), 1, 1, 1)
+    for frame, scene in zip(frames, scenes):
+        for person, px, x, y in scene:
+            paste(frame, portrait(person, px), x, y)
+    return frames
+
+
+def follow(
+    detector: FaceDetector, frames: Tensor, config: FaceConfig | None = None, chunks: Sequence[int] = ()
+) -> list[list[FollowedFace]]:
+    follower = FaceFollower(detector, FaceConfig() if config is None else config)
+    times = [n / RATE for n in range(len(frames))]
+    bounds = sorted({0, *(c for c in chunks if c < len(frames)), len(frames)})
+    followed: list[list[FollowedFace]] = []
+    for start, stop in zip(bounds, bounds[1:]):
+        followed += follower.push(FrameBatch(frames[start:stop], tuple(times[start:stop])))
+    return followed
+
+
+def ids_at(faces: list[FollowedFace], x: float, y: float) -> list[int]:
+    point = torch.tensor([x, y])
+    return [f.track_id for f in faces if ((f.box_xyxy_px[:2] < point) & (point < f.box_xyxy_px[2:])).all()]
+
+
+def walk(num_frames: int) -> list[Scene]:
+    return [[(1, 90, 20 + 6 * n, 40), (5, 110, 270 - 3 * n, 100 + 2 * n)] for n in range(num_frames)]
+
+
+def test_moving_faces_keep_their_ids(detector: FaceDetector) -> None:
+    followed = follow(detector, film(walk(20)))
+    for n, faces in enumerate(followed):
+        assert ids_at(faces, 65 + 6 * n, 85) == ids_at(followed[0], 65, 85)
+        assert ids_at(faces, 325 - 3 * n, 155 + 2 * n) == ids_at(followed[0], 325, 155)
+        assert [face.time for face in faces] == [n / RATE] * len(faces)
+        assert all(0.7 < face.detection_prob <= 1 and face.landmarks_px.shape == (5, 2) for face in faces)
+    assert len({face.track_id for faces in followed for face in faces}) == 2
+
+
+WALK = film(walk(18) + [[(8, 120, 60 + 5 * n, 60)] for n in range(6)])
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.integers(1, 23), max_size=8))
+def test_batching_does_not_change_the_answer(detector: FaceDetector, chunks: list[int]) -> None:
+    whole, parts = follow(detector, WALK), follow(detector, WALK, chunks=chunks)
+    assert sum(len(faces) for faces in whole) > 30
+    for left, right in zip(whole, parts):
+        assert [face.track_id for face in left] == [face.track_id for face in right]
+        for a, b in zip(left, right):
+            torch.testing.assert_close(a.box_xyxy_px, b.box_xyxy_px, atol=1e-2, rtol=0)
+            torch.testing.assert_close(a.landmarks_px, b.landmarks_px, atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize(("back", "front"), [(1, 5), (5, 1), (2, 13), (9, 16), (60, 44)])
+def test_people_who_cross_keep_their_ids(detector: FaceDetector, back: int, front: int) -> None:
+    scenes = [[(back, 90, 10 + 14 * n, 70), (front, 90, 290 - 14 * n, 80)] for n in range(21)]
+    followed = follow(detector, film(scenes))
+    before = ids_at(followed[3], 10 + 14 * 3 + 45, 115), ids_at(followed[3], 290 - 14 * 3 + 45, 125)
+    after = ids_at(followed[19], 10 + 14 * 19 + 45, 115), ids_at(followed[19], 290 - 14 * 19 + 45, 125)
+    assert len(before[0]) == len(before[1]) == 1
+    assert after == before
+
+
+def test_a_short_occlusion_keeps_the_id_and_a_long_one_ends_the_track(detector: FaceDetector) -> None:
+    for hidden, same in ((5, True), (12, False)):
+        shown: Scene = [(1, 100, 150, 60)]
+        scenes: list[Scene] = [shown] * 7 + [[]] * hidden + [shown] * 10
+        followed = follow(detector, film(scenes))
+        assert [len(faces) for faces in followed[:7]] == [1] * 7
+        assert not any(followed[7 : 7 + hidden])
+        assert len(followed[-1]) == 1
+        assert (followed[-1][0].track_id == followed[0][0].track_id) is same
+        assert len(followed[8 + hidden]) == 1 if same else True  # found at once, not at the next planned search
+
+
+def test_alive_tracks_are_those_that_can_come_back(detector: FaceDetector) -> None:
+    follower = FaceFollower(detector, FaceConfig(max_gap_seconds=0.5))
+    frames = film([[(1, 100, 150, 60)]] * 3 + [[]] * 6)
+    times = tuple(n / RATE for n in range(9))
+    follower.push(FrameBatch(frames[:7], times[:7]))
+    assert follower.alive_track_ids == {0}
+    follower.push(FrameBatch(frames[7:], times[7:]))
+    assert follower.alive_track_ids == frozenset()
+
+
+def test_identity_does_not_jump_at_a_cut(detector: FaceDetector) -> None:
+    # The same person at the same place, but everything around changes: what was followed has ended.
+    dark = 255 - room(WIDTH, HEIGHT).flip(2)
+    shown: Scene = [(1, 100, 150, 60)]
+    frames = torch.cat([film([shown] * 5), film([shown] * 5, background=dark)])
+    followed = follow(detector, frames, chunks=[2, 8])
+    assert {face.track_id for faces in followed[:5] for face in faces} == {0}
+    assert {face.track_id for faces in followed[5:] for face in faces} == {1}
+    assert [len(faces) for faces in followed] == [1] * 10
+
+
+def test_another_face_at_the_same_place_is_another_track(detector: FaceDetector) -> None:
+    # The picture around stays, so no cut is found; the looks alone must tell.
+    frames = film([[(1, 100, 150, 60)]] * 5 + [[(30, 100, 150, 60)]] * 12)
+    followed = follow(detector, frames)
+    early = {face.track_id for faces in followed[:5] for face in faces}
+    late = {face.track_id for faces in followed[5:] for face in faces}
+    assert len(followed[-1]) == 1
+    assert early.isdisjoint(late)
+
+
+def test_the_largest_faces_are_kept(detector: FaceDetector) -> None:
+    followed = follow(detector, film(walk(10)), FaceConfig(max_faces=1))
+    assert [len(faces) for faces in followed] == [1] * 10
+    assert all(ids_at(faces, 325 - 3 * n, 155 + 2 * n) for n, faces in enumerate(followed))
+
+
+def test_irregular_times_and_empty_batches(detector: FaceDetector) -> None:
+    follower = FaceFollower(detector, FaceConfig())
+    frames = film(walk(4))
+    assert follower.push(FrameBatch(frames[:0], ())) == []
+    first = follower.push(FrameBatch(frames[:2], (0.0, 1e-4)))
+    second = follower.push(FrameBatch(frames[2:], (0.9, 1.7)))
+    assert {face.track_id for faces in first + second for face in faces} == {0, 1}
+    with pytest.raises(InputError, match="can't follow"):
+        follower.push(FrameBatch(frames[:1], (1.7,)))
+
+
+def test_no_faces(detector: FaceDetector) -> None:
+    assert follow(detector, film([[]] * 9)) == [[]] * 9

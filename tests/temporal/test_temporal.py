@@ -1,0 +1,102 @@
+"""The temporal transformer and its windows: padding, time, length, chunking."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vidguard.temporal import HOP_FRAMES, WINDOW_FRAMES, FrameTokens, TemporalTransformer, WindowedJudge
+
+DIMS = {"a": 5, "b": 3}
+
+
+@pytest.fixture(scope="module")
+def model() -> TemporalTransformer:
+    torch.manual_seed(0)
+    model = TemporalTransformer(DIMS, width=16, heads=2, layers=2).eval()
+    for head in (model.frame_head, model.window_head):
+        torch.nn.init.normal_(head.weight)  # at zero the transformer would have no say and the tests none either
+    return model
+
+
+def track(length: int, seed: int = 0) -> FrameTokens:
+    rng = torch.Generator().manual_seed(seed)
+    embeddings = {n: torch.randn(length, d, generator=rng) for n, d in DIMS.items()}
+    steps = torch.rand(length, generator=rng, dtype=torch.float64) * 0.2 + 0.05
+    return FrameTokens(embeddings, torch.randn(length, generator=rng), steps.cumsum(0))
+
+
+def judge(model: TemporalTransformer, tokens: FrameTokens, padding: int = 0, shift: float = 0.0):
+    def pad(x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, torch.full((padding, *x.shape[1:]), 7.0, dtype=x.dtype)])[None]
+
+    valid = torch.arange(len(tokens) + padding)[None] < len(tokens)
+    with torch.inference_mode():
+        embeddings = {n: pad(e) for n, e in tokens.embeddings.items()}
+        return model(embeddings, pad(tokens.frame_logits), pad(tokens.times + shift), valid)
+
+
+@pytest.mark.parametrize("length", [1, 2, 31])
+def test_padding_changes_nothing(model: TemporalTransformer, length: int) -> None:
+    tokens = track(length)
+    bare, padded = judge(model, tokens), judge(model, tokens, padding=9)
+    torch.testing.assert_close(padded.frame_logits[:, :length], bare.frame_logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(padded.window_logits, bare.window_logits, rtol=1e-4, atol=1e-5)
+    assert (padded.frame_logits[:, length:] == 0).all()
+
+
+def test_the_origin_of_time_changes_nothing_but_its_pace_does(model: TemporalTransformer) -> None:
+    tokens = track(12)
+    base = judge(model, tokens)
+    torch.testing.assert_close(judge(model, tokens, shift=5000.0).frame_logits, base.frame_logits, rtol=1e-3, atol=1e-4)
+    slow = FrameTokens(tokens.embeddings, tokens.frame_logits, tokens.times * 3)
+    assert (judge(model, slow).frame_logits - base.frame_logits).abs().max() > 1e-3
+
+
+def test_order_matters(model: TemporalTransformer) -> None:
+    tokens = track(12)
+    order = torch.arange(11, -1, -1)
+    turned = FrameTokens({n: e[order] for n, e in tokens.embeddings.items()}, tokens.frame_logits[order], tokens.times)
+    difference = judge(model, turned).window_logits - judge(model, tokens).window_logits
+    assert difference.abs().max() > 1e-4
+
+
+def test_an_untrained_transformer_passes_the_encoders_logits_through() -> None:
+    tokens = track(9)
+    torch.testing.assert_close(judge(TemporalTransformer(DIMS).eval(), tokens).frame_logits[0], tokens.frame_logits)
+
+
+def run(model: TemporalTransformer, tokens: FrameTokens, cuts: list[int]) -> list[float]:
+    with torch.inference_mode():
+        windows = WindowedJudge(model)
+        edges = [0, *sorted(cuts), len(tokens)]
+        found: list[float] = []
+        for start, stop in zip(edges, edges[1:]):
+            found += windows.push(tokens[start:stop])
+        return found + windows.finish()
+
+
+@settings(deadline=None, max_examples=25)
+@given(length=st.integers(1, 100), cuts=st.lists(st.integers(0, 100), max_size=6))
+def test_any_chunking_gives_the_same_answer(model: TemporalTransformer, length: int, cuts: list[int]) -> None:
+    tokens = track(length, seed=length)
+    whole = run(model, tokens, [])
+    assert len(whole) == length
+    assert run(model, tokens, [c for c in cuts if c <= length]) == whole
+
+
+@pytest.mark.parametrize("length", [1, WINDOW_FRAMES, WINDOW_FRAMES + 1, 3 * WINDOW_FRAMES + 5])
+def test_a_frames_logit_is_the_mean_of_the_windows_that_cover_it(model: TemporalTransformer, length: int) -> None:
+    tokens = track(length)
+    sums, counts = torch.zeros(length), torch.zeros(length)
+    start = 0
+    while True:
+        stop = min(start + WINDOW_FRAMES, length)
+        sums[start:stop] += judge(model, tokens[start:stop]).frame_logits[0]
+        counts[start:stop] += 1
+        if stop == length:
+            break
+        start += HOP_FRAMES
+    torch.testing.assert_close(torch.tensor(run(model, tokens, [])), sums / counts, rtol=1e-4, atol=1e-5)

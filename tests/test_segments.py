@@ -1,0 +1,88 @@
+"""Segments cover exactly the visible time, whatever order frames and logits arrive in."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidguard.errors import InputError
+from vidguard.segments import ScoredStretch, SegmentBuilder, merge_findings
+from vidguard.types import Segment
+
+STEPS = st.lists(st.floats(0.01, 2.0), min_size=1, max_size=40)
+
+
+def build(
+    frames: list[tuple[float, float]], logits: list[float], lag: int
+) -> tuple[SegmentBuilder, list[ScoredStretch]]:
+    builder = SegmentBuilder(segment_seconds=1.0, bridge_seconds=0.3)
+    found: list[ScoredStretch] = []
+    scored = 0
+    for count, (start, end) in enumerate(frames, 1):
+        builder.add_frame(start, end)
+        ready = max(count - lag, scored)
+        builder.add_logits(logits[scored:ready])
+        scored = ready
+        found += builder.take()
+    builder.add_logits(logits[scored:])
+    return builder, found + builder.finish()
+
+
+@given(steps=STEPS, lag=st.integers(0, 12), data=st.data())
+def test_segments_tile_the_visible_spans_and_arrival_changes_nothing(
+    steps: list[float], lag: int, data: st.DataObject
+) -> None:
+    lengths = data.draw(st.lists(st.floats(0.01, 1.0), min_size=len(steps), max_size=len(steps)))
+    starts = [sum(steps[:i]) for i in range(len(steps))]
+    nexts = [*starts[1:], float("inf")]
+    frames = [(s, min(s + length, n)) for s, length, n in zip(starts, lengths, nexts)]
+    logits = [float(i % 5) - 2 for i in range(len(frames))]
+    builder, segments = build(frames, logits, lag)
+    assert (builder.spans, segments) == (lambda b, s: (b.spans, s))(*build(frames, logits, 0))
+    edges = [(s.start, s.end) for s in segments]
+    tiled: list[list[float]] = []
+    for start, end in edges:
+        assert end - start <= 1.0 + 1e-5
+        if tiled and tiled[-1][1] == start:
+            tiled[-1][1] = end
+        else:
+            tiled.append([start, end])
+    assert tiled == [[s.start, s.end] for s in builder.spans]
+    assert all(gap > 0.3 - 1e-9 for gap in (b.start - a.end for a, b in zip(builder.spans, builder.spans[1:])))
+
+
+def test_a_segments_logit_is_the_time_weighted_mean() -> None:
+    _, segments = build([(0.0, 0.25), (0.25, 0.5), (0.5, 1.5)], [4.0, 0.0, 2.0], lag=0)
+    assert [(s.start, s.end, s.num_frames) for s in segments] == [(0.0, 1.0, 3), (1.0, 1.5, 1)]
+    assert segments[0].logit == pytest.approx(4 * 0.25 + 0 * 0.25 + 2 * 0.5)
+    assert segments[1].logit == 2.0
+
+
+def test_a_short_miss_is_bridged_and_a_long_one_is_not() -> None:
+    builder, segments = build([(0.0, 0.1), (0.3, 0.4), (2.0, 2.1)], [1.0, 1.0, 3.0], lag=0)
+    assert [(s.start, s.end) for s in builder.spans] == [(0.0, 0.4), (2.0, 2.1)]
+    assert [s.logit for s in segments] == [1.0, 3.0]
+
+
+def test_an_empty_frame_is_refused() -> None:
+    with pytest.raises(InputError):
+        SegmentBuilder(1.0, 0.3).add_frame(1.0, 1.0)
+
+
+def test_findings_merge_adjacent_segments_of_one_face_only() -> None:
+    def segment(track: int, start: float, probability: float | None) -> Segment:
+        return Segment(start=start, end=start + 1, track_id=track, fake_prob=probability, num_frames=8)
+
+    segments = [
+        segment(1, 0, 0.9),
+        segment(1, 1, 0.7),
+        segment(1, 2, 0.1),
+        segment(1, 3, None),
+        segment(1, 5, 0.8),
+        segment(2, 2, 0.9),
+    ]
+    found = merge_findings(segments, threshold=0.6)
+    assert [(f.track_id, f.start, f.end) for f in found] == [(1, 0, 2), (1, 5, 6), (2, 2, 3)]
+    assert found[0].fake_prob == pytest.approx(0.8)
+    assert (found[0].peak_time, found[0].peak_fake_prob) == (0.5, 0.9)

@@ -1,0 +1,212 @@
+"""`vidguard analyze`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from vidguard.cli.outputs import Outputs
+from vidguard.cli.sources import STDIN, Expanded, expand
+from vidguard.cli.terminal import complain, err, out, progress_bar
+from vidguard.errors import LimitError, VidguardError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vidguard.config import AnalysisConfig
+    from vidguard.detector import Detector
+    from vidguard.types import Report
+
+FLAGGED, FAILED = 1, 3
+
+
+@dataclass
+class Tally:
+    """What became of the sources of one run."""
+
+    analysed: int = 0
+    flagged: int = 0
+    failed: int = 0
+
+    def exit_code(self, *, exit_zero: bool) -> int:
+        """3 where the answer is incomplete, else 1 where something is flagged, else 0."""
+        if self.failed:
+            return FAILED
+        return FLAGGED if self.flagged and not exit_zero else 0
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return f"{self.analysed} analysed, {self.flagged} flagged, {self.failed} could not be analysed"
+
+
+def analyze(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE", help="Files, folders (searched recursively), quoted globs, or - for standard input."
+        ),
+    ],
+    json: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Write the JSON report; - prints it (several sources: one report per line)."),
+    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="PATH", help="Write a self-contained HTML report.")] = None,
+    overlay: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="Write the video (.mp4, no sound) or still (.png) with boxes and probabilities."
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Weights to judge with; see `vidguard models`.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:N.  [default: a GPU if there is one]")
+    ] = None,
+    backend: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Reader: pyav, pyav-nvdec or decord.  [default: by device]")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(metavar="N", help="Frames analysed per second of video.  [default: 8]")
+    ] = None,
+    segment_seconds: Annotated[
+        float | None, typer.Option(metavar="N", help="Length of the segments in seconds.  [default: 1]")
+    ] = None,
+    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0, not 1, when a source is flagged.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress bar and no table; errors still show.")
+    ] = False,
+) -> None:
+    """Find forged faces and say where: per face, per stretch of time.
+
+    With several sources, or a folder or glob, PATH of --json, --html and --overlay is a folder that mirrors theirs:
+    a/clip.mp4 gives a/clip.mp4.json, .html and .overlay.mp4.
+    """
+    if STDIN in sources and len(sources) > 1:
+        raise typer.BadParameter("- (standard input) stands alone", param_hint="SOURCE")
+    found = Expanded((), (), False) if sources == [STDIN] else expand(sources)
+    outputs = Outputs(json, html, overlay, found.several)
+    outputs.check(found.files)
+    config = _config(fps, segment_seconds)
+    tally = Tally(failed=len(found.problems))
+    for problem in found.problems:
+        complain(problem)
+    if found.files or sources == [STDIN]:
+        run = _Run(_load(weights, device, config), config, backend, outputs, found.files, quiet, tally)
+        run.all()
+    raise typer.Exit(tally.exit_code(exit_zero=exit_zero))
+
+
+def _config(fps: float | None, segment_seconds: float | None) -> AnalysisConfig:
+    from vidguard.config import AnalysisConfig
+
+    config = AnalysisConfig()
+    if fps is not None:
+        config = replace(config, frames_per_second=fps)
+    if segment_seconds is not None:
+        config = replace(config, segment_seconds=segment_seconds)
+    return config
+
+
+def _load(weights: str | None, device: str | None, config: AnalysisConfig) -> Detector:
+    import vidguard  # torch comes with it: not before the arguments are known to be good
+
+    return vidguard.load(weights, device=device, config=config)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One call of the command, after its arguments are understood."""
+
+    detector: Detector
+    config: AnalysisConfig
+    backend: str | None
+    outputs: Outputs
+    files: tuple[Path, ...]
+    quiet: bool
+    tally: Tally
+
+    def all(self) -> None:
+        for number, file in enumerate(self.files or (None,), start=1):
+            try:
+                self._one(file, f" ({number} of {len(self.files)})" if self.outputs.several else "")
+            except VidguardError as error:
+                self._fail(file, str(error))
+            except OSError as error:
+                self._fail(file, f"{error.filename or 'an output'}: {error.strerror or error}")
+        if self.outputs.several and not self.quiet:
+            self._console().print(str(self.tally))
+
+    def _one(self, file: Path | None, position: str) -> None:
+        from vidguard.render.table import report_table
+
+        with _opened(file, self.config.limits.max_bytes) as source:
+            with progress_bar(_name(file) + position, quiet=self.quiet) as progress:
+                report = self.detector.analyze(source, backend=self.backend, progress=progress)
+            self.outputs.write_reports(report, file, self.files)
+            self._count(report, file)
+            if not self.quiet:
+                self._console().print(report_table(report), "", sep="\n")
+            self._overlay(source, report, file)
+
+    def _count(self, report: Report, file: Path | None) -> None:
+        from vidguard.render.words import is_flagged
+        from vidguard.types import Status
+
+        if report.status is Status.UNDECODABLE:
+            self._fail(file, report.explanation)
+            return
+        self.tally.analysed += 1
+        self.tally.flagged += is_flagged(report)
+
+    def _overlay(self, source: Path | BinaryIO, report: Report, file: Path | None) -> None:
+        from vidguard.types import Status
+
+        path = self.outputs.overlay_path(report, file, self.files)
+        if path is None or report.status is Status.UNDECODABLE:
+            return
+        from vidguard.render.overlay import save_overlay
+
+        if not isinstance(source, Path):
+            source.seek(0)
+        with progress_bar(f"drawing {_name(file)}", quiet=self.quiet) as progress:
+            save_overlay(source, report, path, progress=progress)
+
+    def _fail(self, file: Path | None, reason: str) -> None:
+        self.tally.failed += 1
+        complain(reason if _name(file) in reason else f"{_name(file)}: {reason}")
+
+    def _console(self) -> Console:
+        return err() if self.outputs.json_on_stdout else out()
+
+
+def _name(file: Path | None) -> str:
+    return "standard input" if file is None else str(file)
+
+
+@contextmanager
+def _opened(file: Path | None, max_bytes: int) -> Iterator[Path | BinaryIO]:
+    """The file itself, or standard input as a seekable file on disk: an MP4's index may lie at its end."""
+    if file is not None:
+        yield file
+        return
+    with tempfile.TemporaryFile() as copy:
+        _copy_limited(sys.stdin.buffer, copy, max_bytes)
+        copy.seek(0)
+        yield copy
+
+
+def _copy_limited(stream: BinaryIO, copy: BinaryIO, max_bytes: int) -> None:
+    copied = 0
+    while chunk := stream.read(1 << 20):
+        copied += len(chunk)
+        if copied > max_bytes:
+            raise LimitError(f"standard input is longer than {max_bytes:,} bytes; pass a shorter clip")
+        copy.write(chunk)

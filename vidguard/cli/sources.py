@@ -1,0 +1,81 @@
+"""From arguments to files: folders, globs, standard input."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+STDIN: Final = "-"
+MEDIA_SUFFIXES: Final = frozenset(
+    (
+        *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"),
+        *(".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+        *(".avif", ".bmp", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"),
+    )
+)
+"""What a folder is searched for. A file named itself, or by a glob, is taken whatever its suffix."""
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """The files to analyse, in order and without repeats, and a line for each argument that gave none."""
+
+    files: tuple[Path, ...]
+    problems: tuple[str, ...]
+    several: bool
+    """Whether outputs are folders: more than one file was named, or a folder or glob that may hold any number."""
+
+
+def expand(arguments: Iterable[str]) -> Expanded:
+    """Find the files behind the arguments; ``-`` isn't one of them."""
+    arguments = tuple(arguments)
+    files: dict[Path, Path] = {}
+    problems: list[str] = []
+    for argument in arguments:
+        found = _files_of(argument)
+        if not found:
+            problems.append(f"{argument}: {_why_nothing(argument)}")
+        for path in found:
+            files.setdefault(path.resolve(), path)
+    several = len(arguments) > 1 or any(Path(a).is_dir() or _is_glob(a) for a in arguments)
+    return Expanded(tuple(files.values()), tuple(problems), several)
+
+
+def mirrored(files: Iterable[Path], folder: Path) -> dict[Path, Path]:
+    """Where each file's outputs go inside a folder, without suffix: its place below all files' common parent.
+
+    Two files never share a name, because no two share a path and suffixes are added to, not replaced.
+    """
+    resolved = {path: path.resolve() for path in files}
+    if not resolved:
+        return {}
+    root = os.path.commonpath([path.parent for path in resolved.values()])
+    return {path: folder / full.relative_to(root) for path, full in resolved.items()}
+
+
+def _is_glob(argument: str) -> bool:
+    return glob.has_magic(argument) and not Path(argument).exists()
+
+
+def _files_of(argument: str) -> list[Path]:
+    path = Path(argument)
+    if path.is_dir():
+        # A leading dot hides a file; on media from a Mac, "._clip.mp4" is no video.
+        inside = (p for p in path.rglob("*") if not any(part.startswith(".") for part in p.relative_to(path).parts))
+        return sorted(p for p in inside if p.suffix.lower() in MEDIA_SUFFIXES and p.is_file())
+    if path.exists():
+        return [path]
+    if _is_glob(argument):
+        # glob.glob, because Path.glob takes no absolute pattern.
+        return sorted(p for p in map(Path, glob.glob(argument, recursive=True)) if p.is_file())  # noqa: PTH207
+    return []
+
+
+def _why_nothing(argument: str) -> str:
+    if Path(argument).is_dir():
+        return "no video or image with a known suffix in this folder; name files themselves to analyse them anyway"
+    return "nothing matches this pattern" if _is_glob(argument) else "no such file"

@@ -1,0 +1,48 @@
+"""Consoles and the progress bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from vidguard.render.words import printable
+
+
+def out() -> Console:
+    """Standard output, for answers."""
+    return Console(file=sys.stdout, highlight=False)
+
+
+def err() -> Console:
+    """Standard error, for progress, and for answers where standard output carries data."""
+    return Console(file=sys.stderr, highlight=False)
+
+
+def complain(message: str) -> None:
+    """One line on standard error, whatever the message holds."""
+    sys.stderr.write(f"vidguard: {printable(' '.join(message.splitlines()))}\n")
+
+
+@contextmanager
+def progress_bar(title: str, *, quiet: bool) -> Iterator[Callable[[float, float | None], None]]:
+    """Show seconds of source done; gone when finished, and silent where nobody watches (quiet, or not a terminal)."""
+    console = err()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[seconds]}", markup=False),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
+        task = progress.add_task(Text(printable(title)).plain, total=None, seconds="")
+
+        def update(done: float, total: float | None) -> None:
+            seconds = f"{done:.1f} s" if total is None else f"{min(done, total):.1f} of {total:.1f} s"
+            progress.update(task, completed=done, total=total, seconds=seconds)
+
+        yield update

@@ -1,0 +1,90 @@
+"""Settings: frozen, checked at birth, each default with the reason for its value."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from vidguard.errors import InputError
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise InputError(message)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a source may ask of this machine before decoding starts; beyond it, LimitError."""
+
+    max_bytes: int = 8 * 1024**3
+    max_pixels: int = 8192 * 4608
+    """Per frame: 8K DCI and a little. A hostile header claiming more is refused before a buffer is allocated."""
+    max_seconds: float = 6 * 3600.0
+    """A longer source is refused by its header, or cut (PARTIAL) where the header didn't tell."""
+    max_streams: int = 64
+
+    def __post_init__(self) -> None:
+        """Refuse limits that allow nothing."""
+        _require(
+            min(self.max_bytes, self.max_pixels, self.max_seconds, self.max_streams) > 0, "limits must be positive"
+        )
+
+
+@dataclass(frozen=True)
+class FaceConfig:
+    """How faces are found and followed."""
+
+    min_face_px: int = 40
+    """Smallest face side looked for, in source pixels: below it the encoders see mostly interpolation."""
+    max_detection_side_px: int = 1280
+    """Frames are scaled down to this long side before P-Net looks; 4K gains nothing from more and costs 9x."""
+    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
+    """P-, R-, O-Net score thresholds of the reference implementation."""
+    pyramid_factor: float = 0.709
+    """Scale step of the image pyramid, of the reference implementation (about 1/sqrt 2)."""
+    detect_every: int = 8
+    """P-Net looks at every n-th analysed frame (once a second at 8 a second); between, R/O-Net refine the prediction."""
+    max_gap_seconds: float = 1.0
+    """A face hidden for longer starts a new track."""
+    max_faces: int = 32
+    """Largest number of faces followed at once; the largest are kept."""
+
+    def __post_init__(self) -> None:
+        """Refuse values the pyramid or tracker can't work with."""
+        _require(self.min_face_px >= 12, "min_face_px must be at least 12 (P-Net's cell)")
+        _require(0 < self.pyramid_factor < 1, "pyramid_factor must lie between 0 and 1")
+        _require(all(0 < t < 1 for t in self.thresholds), "thresholds must lie between 0 and 1")
+        _require(self.detect_every >= 1, "detect_every must be at least 1")
+        _require(self.max_gap_seconds > 0, "max_gap_seconds must be positive")
+        _require(self.max_faces >= 1, "max_faces must be at least 1")
+
+
+@dataclass(frozen=True)
+class AnalysisConfig:
+    """Everything an analysis depends on besides the weights."""
+
+    frames_per_second: float = 8.0
+    """Frames analysed per second of video; a lower native rate is used whole."""
+    segment_seconds: float = 1.0
+    """Length of the segments each track's visible time is cut into."""
+    bridge_seconds: float = 0.3
+    """A face missed for no longer than this counts as visible all along: detectors blink, heads don't vanish."""
+    min_track_frames: int = 2
+    """A video's face seen in fewer analysed frames isn't judged (detector false alarms are mostly single)."""
+    max_thumbnails: int = 600
+    """Bounds the report; on longer material later segments come without a thumbnail."""
+    limits: Limits = field(default_factory=Limits)
+    faces: FaceConfig = field(default_factory=FaceConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse values that leave nothing to analyse."""
+        _require(self.frames_per_second > 0, "frames_per_second must be positive")
+        _require(self.segment_seconds > 0, "segment_seconds must be positive")
+        _require(self.bridge_seconds >= 0, "bridge_seconds must not be negative")
+        _require(self.min_track_frames >= 1, "min_track_frames must be at least 1")
+        _require(self.max_thumbnails >= 0, "max_thumbnails must not be negative")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for the report, JSON-ready."""
+        return asdict(self)

@@ -1,0 +1,237 @@
+"""The public face of the library: load weights once, then analyse files, stills, streams and crops."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import av
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import vidguard._version as version
+from vidguard.config import AnalysisConfig
+from vidguard.detector.analysis import Analysis, still_report_parts
+from vidguard.detector.judge import load_judge
+from vidguard.detector.verdict import video_logit
+from vidguard.errors import BackendError, InputError
+from vidguard.faces import FaceDetector
+from vidguard.segments import merge_findings
+from vidguard.types import (
+    Coverage,
+    EngineInfo,
+    FrameBatch,
+    Report,
+    Segment,
+    Status,
+    Track,
+    WeightsInfo,
+)
+from vidguard.video import VideoReader, open_source
+from vidguard.weights import find_weights
+
+Source = str | Path | bytes | BinaryIO
+Progress = Callable[[float, float | None], None]
+TimedFrame = tuple[Tensor | NDArray[np.uint8], float]
+_STILL_NOTE: Final = "a still image: one frame, judged alone; there is no temporal part"
+
+
+def load(name: str | None = None, *, device: str | None = None, config: AnalysisConfig | None = None) -> Detector:
+    """Load a weight set by name (default: the manifest's default) onto a device.
+
+    device: "cpu", "cuda" or "cuda:N"; None takes CUDA where torch sees it, else the CPU; `Detector.device` tells which.
+    Raises WeightsError and BackendError.
+    """
+    return Detector(name, device=device, config=config)
+
+
+def choose_device(device: str | None) -> torch.device:
+    """The one visible rule for devices. Raises BackendError when what was asked for isn't there."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise BackendError(f"no device is called {device!r}; use cpu, cuda or cuda:0") from error
+    if chosen.type not in ("cpu", "cuda"):
+        raise BackendError(f"device {device!r} isn't supported; use cpu, cuda or cuda:0")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise BackendError(f"torch sees {torch.cuda.device_count()} CUDA devices here, not {device!r}; use cpu")
+    return chosen
+
+
+class Detector:
+    """Loaded weights on a device, ready to judge. Not thread-safe; one per thread or process."""
+
+    def __init__(
+        self, name: str | None = None, *, device: str | None = None, config: AnalysisConfig | None = None
+    ) -> None:
+        entry = find_weights(name)
+        self.device = choose_device(device)
+        self.config = AnalysisConfig() if config is None else config
+        self.judge, self.passport = load_judge(entry)
+        self.judge.to(self.device)
+        self.weights = WeightsInfo(
+            name=entry.name,
+            sha256=entry.sha256["model.safetensors"],
+            encoders=self.passport.encoders,
+            threshold=self.passport.calibration.video_threshold,
+            segment_threshold=self.passport.calibration.segment_threshold,
+            threshold_note=self.passport.calibration.threshold_note,
+        )
+        self._face_detector = FaceDetector(self.config.faces, device=self.device)
+
+    def analyze(self, source: Source, *, backend: str | None = None, progress: Progress | None = None) -> Report:
+        """Analyse a video or still image: a path, its bytes, or a binary file object.
+
+        backend: "pyav", "pyav-nvdec", "decord" or "pillow"; None chooses by content and device. progress is called with
+        (seconds done, seconds in all or None). Raises SourceError (also LimitError) when there is nothing to analyse and
+        BackendError when the backend isn't available; anything in between is a Status of the report.
+        """
+        with open_source(source, device=self.device, backend=backend, limits=self.config.limits) as reader:
+            if reader.info.kind == "image":
+                return self._analyze_still(reader)
+            analysis = self._start()
+            segments: list[Segment] = []
+            for batch in reader.batches(frames_per_second=self.config.frames_per_second):
+                segments += analysis.push(batch)
+                if progress is not None:
+                    progress(batch.pts_seconds[-1] - reader.info.start_seconds, reader.info.duration_seconds)
+            segments += analysis.finish()
+            return self._report(reader, analysis, segments)
+
+    def stream(self, frames: Iterable[TimedFrame | FrameBatch]) -> Iterator[Segment]:
+        """Judge frames as they arrive; yields each segment as soon as nothing later can change it.
+
+        frames: pairs (frame, pts in seconds), frame uint8 RGB, upright, (H, W, 3) or (3, H, W), array or tensor, all of
+        one size, times strictly increasing; or whole FrameBatches. Hand in every frame: sampling is done here, by time.
+        The segments equal those of `analyze` on the same frames, sorted by when they became final.
+        """
+        analysis = self._start()
+        for item in frames:
+            yield from analysis.push(item if isinstance(item, FrameBatch) else _batch_of_one(item))
+        yield from analysis.finish()
+
+    def score_crops(self, crops: Tensor | NDArray[np.uint8]) -> Tensor:
+        """Calibrated probabilities of face crops that are already cut, each judged alone.
+
+        crops: (N, 3, H, W) uint8 RGB, N >= 0, any size from 8 px; roughly the face's box enlarged by 1.0 to 1.4 suits
+        the weights. Gives (N,) float32 in [0, 1] on the CPU. Raises InputError on another shape or type.
+        """
+        features = self.judge.encode(torch.as_tensor(crops))
+        platt = self.passport.calibration.frame
+        return torch.sigmoid(features.fake_logit.double() * platt.slope + platt.offset).float().cpu()
+
+    def _start(self) -> Analysis:
+        return Analysis(self.judge, self.passport.calibration, self._face_detector, self.config)
+
+    def _analyze_still(self, reader: VideoReader) -> Report:
+        frame = next(iter(reader.batches())).frames
+        tracks, segments, thumbnails = still_report_parts(
+            frame, self.judge, self.passport.calibration, self._face_detector, self.config
+        )
+        probability = max((t.fake_prob for t in tracks if t.fake_prob is not None), default=None)
+        status = Status.NO_FACE if probability is None else Status.OK
+        return Report(
+            status=status,
+            fake_prob=probability,
+            explanation=_explain(status, tracks, _STILL_NOTE),
+            source=reader.info,
+            coverage=Coverage(
+                num_frames_decoded=1, num_frames_analysed=1, seconds=0, seconds_with_face=0, seconds_judged=0
+            ),
+            weights=self.weights,
+            engine=self._engine(reader, (_STILL_NOTE,)),
+            settings=self.config.as_dict(),
+            tracks=tracks,
+            segments=segments,
+            findings=merge_findings(segments, self.weights.segment_threshold),
+            thumbnails=thumbnails,
+        )
+
+    def _report(self, reader: VideoReader, analysis: Analysis, segments: list[Segment]) -> Report:
+        tracks, judged = analysis.history()
+        logit = video_logit(judged)
+        damage = "the source is damaged or was cut: what could be read was judged" if reader.damaged else ""
+        status = _status(reader, analysis, tracks, logit)
+        ordered = tuple(sorted(segments, key=lambda s: (s.track_id, s.start)))
+        return Report(
+            status=status,
+            fake_prob=None if logit is None else self.passport.calibration.video(logit),
+            explanation=_explain(status, tracks, damage),
+            source=reader.info,
+            coverage=Coverage(
+                num_frames_decoded=reader.num_frames_decoded,
+                num_frames_analysed=analysis.frames_analysed,
+                seconds=analysis.seconds,
+                seconds_with_face=_union_seconds(tracks),
+                seconds_judged=_union_seconds([t for t in tracks if t.fake_prob is not None]),
+            ),
+            weights=self.weights,
+            engine=self._engine(reader, ()),
+            settings=self.config.as_dict(),
+            tracks=tracks,
+            segments=ordered,
+            findings=merge_findings(ordered, self.weights.segment_threshold),
+            thumbnails=tuple(analysis.thumbnails),
+        )
+
+    def _engine(self, reader: VideoReader, notes: tuple[str, ...]) -> EngineInfo:
+        return EngineInfo(
+            vidguard=version.__version__,
+            python=platform.python_version(),
+            torch=str(torch.__version__),
+            av=av.__version__,
+            device=str(self.device),
+            reader=reader.backend,
+            notes=tuple(reader.notes) + notes,
+        )
+
+
+def _status(reader: VideoReader, analysis: Analysis, tracks: tuple[Track, ...], logit: float | None) -> Status:
+    if analysis.frames_analysed == 0:
+        return Status.UNDECODABLE
+    if not tracks:
+        return Status.NO_FACE
+    if logit is None:
+        return Status.TOO_SHORT
+    return Status.PARTIAL if reader.damaged else Status.OK
+
+
+_EXPLANATIONS: Final = {
+    Status.OK: "judged {judged} of {faces} face(s) that were followed",
+    Status.PARTIAL: "judged {judged} of {faces} face(s) in the part that could be read",
+    Status.NO_FACE: "no face was found, so there is nothing to judge",
+    Status.TOO_SHORT: "{faces} face(s) appeared, none in enough frames to judge",
+    Status.UNDECODABLE: "not one frame could be decoded",
+}
+
+
+def _explain(status: Status, tracks: Iterable[Track], remark: str) -> str:
+    faces = list(tracks)
+    sentence = _EXPLANATIONS[status].format(faces=len(faces), judged=sum(t.fake_prob is not None for t in faces))
+    return f"{sentence}; {remark}" if remark else sentence
+
+
+def _union_seconds(tracks: Iterable[Track]) -> float:
+    """Seconds in which at least one of the tracks is visible."""
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted((s.start, s.end) for t in tracks for s in t.spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
+
+
+def _batch_of_one(item: TimedFrame) -> FrameBatch:
+    try:
+        frame, time = item
+    except (TypeError, ValueError) as error:
+        raise InputError("stream() takes pairs (frame, pts in seconds) or FrameBatches") from error
+    tensor = torch.as_tensor(frame)
+    if tensor.ndim == 3 and tensor.shape[2] == 3 and tensor.shape[0] != 3:
+        tensor = tensor.permute(2, 0, 1)
+    return FrameBatch(tensor[None], (float(time),))

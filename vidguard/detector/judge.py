@@ -1,0 +1,81 @@
+"""The network as a whole: encoders, their fusion, the temporal transformer and the calibration that belongs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vidguard.encoders import ENCODERS, prepare_crops
+from vidguard.errors import WeightsError
+from vidguard.temporal import TemporalTransformer
+from vidguard.weights import Passport, WeightEntry, read_passport, read_tensors
+
+_BATCH = 32  # crops per forward pass: past this two cores gain nothing, and a GPU little at these sizes
+
+
+@dataclass(frozen=True)
+class FrameFeatures:
+    """What the encoders say of N crops: embeddings name -> (N, D), logits name -> (N,), fake_logit (N,) fused."""
+
+    embeddings: dict[str, Tensor]
+    logits: dict[str, Tensor]
+    fake_logit: Tensor
+
+
+class Judge(nn.Module):
+    """Encoders side by side, a linear fusion of their logits, and a transformer over a track's frames."""
+
+    def __init__(self, encoders: tuple[str, ...], temporal: Mapping[str, Any]) -> None:
+        super().__init__()
+        unknown = set(encoders) - set(ENCODERS)
+        if unknown or not encoders:
+            raise WeightsError(f"unknown encoders {sorted(unknown)}; this version has {', '.join(ENCODERS)}")
+        self.names = tuple(sorted(encoders))
+        self.encoders = nn.ModuleDict({name: ENCODERS[name]() for name in self.names})
+        self.fusion = nn.Linear(len(self.names), 1)
+        self.temporal = TemporalTransformer({n: ENCODERS[n].embedding_dim for n in self.names}, **temporal)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.fusion.weight.device
+
+    @torch.inference_mode()
+    def encode(self, crops: Tensor) -> FrameFeatures:
+        """Judge crops one by one: (N, 3, H, W) uint8 RGB on any device, N >= 0."""
+        embeddings: dict[str, Tensor] = {}
+        logits: dict[str, Tensor] = {}
+        for name in self.names:
+            encoder = self.encoders[name]
+            outputs = [
+                encoder(
+                    prepare_crops(chunk.to(self.device), ENCODERS[name].input_size).contiguous(
+                        memory_format=torch.channels_last
+                    )
+                )
+                for chunk in (crops.split(_BATCH) if len(crops) else [crops])
+            ]
+            embeddings[name] = torch.cat([o.embedding for o in outputs])
+            logits[name] = torch.cat([o.fake_logit for o in outputs])
+        fused = self.fuse(torch.stack([logits[n] for n in self.names], dim=-1))
+        return FrameFeatures(embeddings, logits, fused)
+
+    def fuse(self, logits: Tensor) -> Tensor:
+        """(..., E) encoder logits in the order of `names` -> (...) fused logit."""
+        fused: Tensor = self.fusion(logits).squeeze(-1)
+        return fused
+
+
+def load_judge(entry: WeightEntry) -> tuple[Judge, Passport]:
+    """Build the network of a weight set and fill it; eval mode, CPU. Raises WeightsError when they don't fit."""
+    passport = read_passport(entry)
+    judge = Judge(passport.encoders, passport.temporal)
+    try:
+        judge.load_state_dict(read_tensors(entry))
+    except RuntimeError as error:
+        raise WeightsError(f"the tensors of {entry.name} don't fit its passport: {error}") from error
+    return judge.eval().to(memory_format=torch.channels_last), passport

@@ -1,0 +1,29 @@
+"""Frame-level encoders: each judges one face crop alone and gives the embedding that the temporal model reads."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vidguard.encoders.amten import Amten, AmtenNet
+from vidguard.encoders.base import CROP_MARGIN, CROP_SIZE, Encoder, EncoderOutput, prepare_crops
+from vidguard.encoders.efficientnet_lite import EfficientNetLite0
+from vidguard.encoders.meso import MesoInception4
+
+ENCODERS: Final[dict[str, type[Encoder]]] = {
+    "mesoinception4": MesoInception4,
+    "amtennet": AmtenNet,
+    "efficientnet_lite0": EfficientNetLite0,
+}
+
+__all__ = [
+    "CROP_MARGIN",
+    "CROP_SIZE",
+    "ENCODERS",
+    "Amten",
+    "AmtenNet",
+    "EfficientNetLite0",
+    "Encoder",
+    "EncoderOutput",
+    "MesoInception4",
+    "prepare_crops",
+]

@@ -1,0 +1,19 @@
+"""Find faces, follow them through time, cut aligned crops and measure how well each can be seen."""
+
+from __future__ import annotations
+
+from vidguard.faces.align import align_crops, crop_transforms, template_landmarks
+from vidguard.faces.detector import Detections, FaceDetector
+from vidguard.faces.follower import FaceFollower, FollowedFace
+from vidguard.faces.quality import measure_quality
+
+__all__ = [
+    "Detections",
+    "FaceDetector",
+    "FaceFollower",
+    "FollowedFace",
+    "align_crops",
+    "crop_transforms",
+    "measure_quality",
+    "template_landmarks",
+]

@@ -1,0 +1,1 @@
+"""Showing a Report: one HTML page, an overlay video, tables for the terminal."""

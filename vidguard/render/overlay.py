@@ -1,0 +1,227 @@
+"""A copy of the source with what the Report says drawn into it.
+
+Below the picture a strip is added (the picture itself is not covered): one row per face, coloured by probability, with
+a cursor at the present moment. The sound is not copied.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
+from numpy.typing import NDArray
+
+from vidguard.errors import InputError, SourceError
+from vidguard.render.scale import rgb
+from vidguard.render.timeline import WIDTH, Axis, time_axis
+from vidguard.render.words import clock, percent
+from vidguard.types import BoxXyxyPx, Interval, Observation, Report, Segment, Track, write_whole
+from vidguard.video import VideoReader, open_source
+
+Image = NDArray[np.uint8]
+Progress = Callable[[float, "float | None"], None]
+
+_TIME_BASE: Final = Fraction(1, 90_000)  # MPEG's clock: represents 24, 25, 30 and 30000/1001 frames/s alike
+_BATCH: Final = 4  # full-size frames held at once
+_NO_FRAME: Final = "not one frame of the source could be decoded, so there is nothing to draw on"
+_INK: Final = (255, 255, 255)
+_STRIP: Final = (24, 28, 34)
+_FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
+
+
+@dataclass(frozen=True)
+class _Face:
+    """One track, ready to be asked about any moment."""
+
+    track: Track
+    segments: tuple[Segment, ...]
+
+    def box(self, time: float) -> BoxXyxyPx | None:
+        """Box at a moment, interpolated between the observations of the same visible span; None when out of sight."""
+        span = _containing(self.track.spans, time)
+        if span is None:
+            return None
+        seen = [o for o in _around(self.track.observations, time) if span.start <= o.time < span.end]
+        if not seen:
+            return None
+        times = [o.time for o in seen]
+        x0, y0, x1, y1 = (float(np.interp(time, times, [o.box_xyxy_px[i] for o in seen])) for i in range(4))
+        return x0, y0, x1, y1
+
+    def fake_prob(self, time: float) -> float | None:
+        """Probability of the segment that holds the moment."""
+        segment = _containing(self.segments, time)
+        return None if segment is None else segment.fake_prob
+
+
+def save_overlay(
+    source: str | Path | bytes | BinaryIO, report: Report, path: str | Path, *, progress: Progress | None = None
+) -> None:
+    """Write the source again with boxes, probabilities and a time strip drawn in, whole or not at all.
+
+    source: what the report was made from. path: ``.mp4`` for a video (H.264, or MPEG-4 part 2 where PyAV was built
+    without libx264; yuv420p, even sizes, times kept, no sound), ``.png`` for a still. progress: called with the
+    seconds done and the total, if known. Raises InputError where suffix and source don't fit, SourceError where the
+    source can't be read.
+    """
+    target = Path(path)
+    wanted = ".png" if report.source.kind == "image" else ".mp4"
+    if target.suffix.lower() != wanted:
+        what = "a still" if wanted == ".png" else "a video"
+        raise InputError(
+            f"the overlay of {what} is written as {wanted}, not as {target.name}; give a path ending in {wanted}"
+        )
+    painter = Painter(report)
+    with open_source(source) as reader:
+        if wanted == ".png":
+            _save_still(reader, painter, target)
+        else:
+            _save_video(reader, painter, target, progress)
+
+
+class Painter:
+    """Draws one report's findings into frames of its source."""
+
+    def __init__(self, report: Report) -> None:
+        """Sort the report by face once; its strip is drawn on the first frame."""
+        self._axis: Axis | None = None if report.source.kind == "image" else time_axis(report)
+        self._faces = tuple(
+            _Face(track, tuple(s for s in report.segments if s.track_id == track.id)) for track in report.tracks
+        )
+        self._strip: _Strip | None = None
+
+    def paint(self, frame: Image, time: float) -> Image:
+        """Return a new (H', W', 3) uint8 RGB picture: the frame, boxes, and the strip below; H' and W' even."""
+        picture = frame.copy()
+        for face in self._faces:
+            self._paint_box(picture, face, time)
+        if self._axis is not None:
+            if self._strip is None:
+                self._strip = _Strip(self._axis, self._faces, frame.shape[1])
+            picture = np.concatenate([picture, self._strip.at(time)])
+        height, width = picture.shape[:2]
+        even: Image = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        return even
+
+    def _paint_box(self, picture: Image, face: _Face, time: float) -> None:
+        still = self._axis is None
+        box = face.track.observations[0].box_xyxy_px if still else face.box(time)
+        if box is None:
+            return
+        prob = face.track.fake_prob if still else face.fake_prob(time)
+        x0, y0, x1, y1 = (round(v) for v in box)
+        line = max(2, round(picture.shape[0] / 360))
+        colour = rgb(prob)
+        cv2.rectangle(picture, (x0, y0), (x1, y1), colour, line)
+        label = f"face {face.track.id}  {'not judged' if prob is None else 'P(fake) ' + percent(prob)}"
+        scale = max(0.4, picture.shape[0] / 1100)
+        (width, height), base = cv2.getTextSize(label, _FONT, scale, line // 2 or 1)
+        left = min(max(x0, 0), max(picture.shape[1] - width - 8, 0))
+        bottom = y0 if y0 > height + base + 8 else min(y1 + height + base + 8, picture.shape[0])
+        cv2.rectangle(picture, (left, bottom - height - base - 8), (left + width + 8, bottom), colour, cv2.FILLED)
+        # Black on the light middle steps, white on the dark ends.
+        ink = (0, 0, 0) if sum(colour) > 380 else _INK
+        cv2.putText(picture, label, (left + 4, bottom - base - 3), _FONT, scale, ink, line // 2 or 1, cv2.LINE_AA)
+
+
+def _containing(intervals: tuple[Any, ...], time: float) -> Any:
+    index = bisect_right(intervals, time, key=lambda i: i.start) - 1
+    found: Interval | None = intervals[index] if index >= 0 else None
+    return found if found is not None and time < found.end else None
+
+
+def _around(observations: tuple[Observation, ...], time: float) -> tuple[Observation, ...]:
+    after = bisect_right(observations, time, key=lambda o: o.time)
+    return observations[max(after - 1, 0) : after + 1]
+
+
+class _Strip:
+    """The time strip for frames of one width: drawn once, then only the cursor moves."""
+
+    def __init__(self, axis: Axis, faces: tuple[_Face, ...], width: int) -> None:
+        row = max(8, round(width / 64)) if len(faces) <= 8 else max(6, round(width / 128))
+        self._axis = axis
+        self._head = max(12, round(width / 56))
+        self._left = round(row * 2.2)
+        self._pixels_per_unit = (width - self._left - 4) / WIDTH
+        self._image: Image = np.full((self._head + row * max(1, len(faces)) + 4, width, 3), _STRIP, dtype=np.uint8)
+        for number, face in enumerate(faces):
+            rows = slice(self._head + number * row + 1, self._head + (number + 1) * row - 1)
+            cv2.putText(self._image, str(face.track.id), (3, rows.stop - 1), _FONT, row / 30, _INK, 1, cv2.LINE_AA)
+            for segment in face.segments:
+                left, right = self._x(segment.start), self._x(segment.end)
+                self._image[rows, left : max(right, left + 1)] = rgb(segment.fake_prob)
+
+    def at(self, time: float) -> Image:
+        """A copy with the cursor and the clock at a moment."""
+        image: Image = self._image.copy()
+        x, thick = self._x(time), max(1, image.shape[1] // 640)
+        image[self._head :, x : x + thick] = _INK
+        cv2.putText(image, clock(time), (4, self._head - 3), _FONT, self._head / 30, _INK, 1, cv2.LINE_AA)
+        return image
+
+    def _x(self, time: float) -> int:
+        return round(self._left + self._axis.x(time) * self._pixels_per_unit)
+
+
+def _save_still(reader: VideoReader, painter: Painter, target: Path) -> None:
+    batch = next(iter(reader.batches(batch_size=1)), None)
+    if batch is None:
+        raise SourceError(_NO_FRAME)
+    frame = batch.frames[0].permute(1, 2, 0).cpu().numpy()
+    picture = painter.paint(frame, batch.pts_seconds[0])
+    _, png = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    write_whole(target, png.tobytes())
+
+
+def _save_video(reader: VideoReader, painter: Painter, target: Path, progress: Progress | None) -> None:
+    partial = target.with_name(target.name + ".partial")
+    try:
+        with av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as output:
+            _encode(reader, painter, output, progress)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _encode(reader: VideoReader, painter: Painter, output: Any, progress: Progress | None) -> None:
+    stream: Any = None
+    start, total = reader.info.start_seconds, reader.info.duration_seconds
+    for batch in reader.batches(batch_size=_BATCH):
+        for frame, time in zip(batch.frames.permute(0, 2, 3, 1).cpu().numpy(), batch.pts_seconds):
+            picture = painter.paint(frame, time)
+            if stream is None:
+                stream = _add_stream(output, reader, picture)
+            image = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
+                format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+            )
+            image.pts, image.time_base = round(time / _TIME_BASE), _TIME_BASE
+            output.mux(stream.encode(image))
+        if progress is not None:
+            progress(batch.pts_seconds[-1] - start, total)
+    if stream is None:
+        raise SourceError(_NO_FRAME)
+    output.mux(stream.encode())
+
+
+def _add_stream(output: Any, reader: VideoReader, picture: Image) -> Any:
+    rate = Fraction(reader.info.frame_rate or 25).limit_denominator(1001)
+    if "libx264" in av.codecs_available:
+        stream = output.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "veryfast"})
+    else:
+        stream = output.add_stream("mpeg4", rate=rate, options={"qscale": "3"})
+    stream.height, stream.width = picture.shape[:2]
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.time_base = _TIME_BASE
+    # Said in the stream, because players guess BT.601 for small pictures and BT.709 for large ones.
+    stream.codec_context.colorspace = Colorspace.ITU709
+    stream.codec_context.color_range = ColorRange.MPEG
+    return stream

@@ -1,0 +1,158 @@
+"""From scored frames to segments, from segments to findings: pure bookkeeping of time.
+
+A frame speaks for the half-open stretch from its own time to the next analysed frame's. A track's visible time is the
+union of its frames' stretches, short misses bridged; each unbroken span is cut into segments of equal length from its
+start, the last one shorter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from vidguard.errors import InputError
+from vidguard.types import Finding, Interval, Segment
+
+_EPSILON = 1e-6  # seconds; container times are rational, so a sliver shorter than this is rounding
+
+
+@dataclass(frozen=True)
+class ScoredStretch(Interval):
+    """A finished segment before calibration. logit: time-weighted mean of its frames' logits."""
+
+    logit: float
+    num_frames: int
+    frame_indices: tuple[int, ...]
+    """Positions, in the track, of the frames that speak for it."""
+
+
+@dataclass
+class _Frame:
+    index: int
+    start: float
+    end: float
+    logit: float | None = None
+
+
+@dataclass
+class SegmentBuilder:
+    """State machine over one track; gives each segment as soon as nothing that comes later can change it."""
+
+    segment_seconds: float
+    bridge_seconds: float
+    spans: list[Interval] = field(default_factory=list)
+    """Closed visible spans so far."""
+    _frames: list[_Frame] = field(default_factory=list)
+    _closed_spans: list[tuple[float, float]] = field(default_factory=list)
+    _span_start: float | None = None
+    _done_in_span: int = 0
+    _count: int = 0
+    _scored: int = 0
+
+    def add_frame(self, start: float, end: float) -> None:
+        """Add the next frame, which speaks for [start, end)."""
+        if not end > start:
+            raise InputError(f"a frame must speak for some time, got [{start}, {end})")
+        last = self._frames[-1] if self._frames else None
+        if self._span_start is not None and last is not None:
+            if start - last.end <= self.bridge_seconds:
+                last.end = start
+            else:
+                self._close_span(last.end)
+        if self._span_start is None:
+            self._span_start = start
+        self._frames.append(_Frame(self._count, start, end))
+        self._count += 1
+
+    def add_logits(self, logits: Sequence[float]) -> None:
+        """Add the final logits of the next frames, in the order the frames were added."""
+        first = self._count - len(self._frames)
+        for logit in logits:
+            self._frames[self._scored - first].logit = logit
+            self._scored += 1
+
+    def take(self) -> list[ScoredStretch]:
+        """Take the segments that are final by now."""
+        ready: list[ScoredStretch] = []
+        while self._closed_spans:
+            start, end = self._closed_spans[0]
+            while (edges := self._next_edges(start, end, closed=True)) is not None:
+                stretch = self._score(*edges)
+                if stretch is None:
+                    return ready
+                ready.append(stretch)
+                self._done_in_span += 1
+            self._closed_spans.pop(0)
+            self._done_in_span = 0
+            self._frames = [f for f in self._frames if f.start >= end]
+        if self._span_start is None or not self._frames:
+            return ready
+        while (edges := self._next_edges(self._span_start, self._frames[-1].end, closed=False)) is not None:
+            stretch = self._score(*edges)
+            if stretch is None:
+                break
+            ready.append(stretch)
+            self._done_in_span += 1
+            # the last frame stays: a bridge may still lengthen it
+            self._frames = [f for f in self._frames[:-1] if f.end > edges[1]] + self._frames[-1:]
+        return ready
+
+    def finish(self) -> list[ScoredStretch]:
+        """End the track; all frames must have their logits. Takes the remaining segments."""
+        if self._span_start is not None:
+            self._close_span(self._frames[-1].end)
+        return self.take()
+
+    def _close_span(self, end: float) -> None:
+        assert self._span_start is not None
+        self.spans.append(Interval(self._span_start, end))
+        self._closed_spans.append((self._span_start, end))
+        self._span_start = None
+
+    def _next_edges(self, start: float, end: float, *, closed: bool) -> tuple[float, float] | None:
+        low = start + self._done_in_span * self.segment_seconds
+        high = start + (self._done_in_span + 1) * self.segment_seconds
+        if high + _EPSILON < end:
+            return low, high
+        return (low, end) if closed and low + _EPSILON < end else None
+
+    def _score(self, start: float, end: float) -> ScoredStretch | None:
+        inside = [f for f in self._frames if f.start < end and f.end > start]
+        weighted = 0.0
+        for frame in inside:
+            if frame.logit is None:
+                return None
+            weighted += frame.logit * (min(frame.end, end) - max(frame.start, start))
+        return ScoredStretch(start, end, weighted / (end - start), len(inside), tuple(f.index for f in inside))
+
+
+def merge_findings(segments: Sequence[Segment], threshold: float, gap_seconds: float = 0.0) -> tuple[Finding, ...]:
+    """Merge adjacent segments of the same track at or above the threshold; sorted by track, then time."""
+    runs: list[list[Segment]] = []
+    for segment in sorted(segments, key=lambda s: (s.track_id, s.start)):
+        if segment.fake_prob is None or segment.fake_prob < threshold:
+            continue
+        previous = runs[-1][-1] if runs else None
+        if (
+            previous
+            and previous.track_id == segment.track_id
+            and segment.start - previous.end <= gap_seconds + _EPSILON
+        ):
+            runs[-1].append(segment)
+        else:
+            runs.append([segment])
+    return tuple(_finding(run) for run in runs)
+
+
+def _finding(run: list[Segment]) -> Finding:
+    probabilities = [s.fake_prob for s in run if s.fake_prob is not None]
+    peak = max(run, key=lambda s: s.fake_prob or 0.0)
+    mean = sum(p * s.seconds for p, s in zip(probabilities, run)) / sum(s.seconds for s in run)
+    return Finding(
+        start=run[0].start,
+        end=run[-1].end,
+        track_id=run[0].track_id,
+        fake_prob=min(mean, 1.0),
+        peak_time=(peak.start + peak.end) / 2,
+        peak_fake_prob=max(probabilities),
+    )

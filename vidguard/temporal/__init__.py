@@ -1,0 +1,8 @@
+"""Judging time: a transformer over the frames of one followed face."""
+
+from __future__ import annotations
+
+from vidguard.temporal.transformer import TemporalOutput, TemporalTransformer
+from vidguard.temporal.windows import HOP_FRAMES, WINDOW_FRAMES, FrameTokens, WindowedJudge
+
+__all__ = ["HOP_FRAMES", "WINDOW_FRAMES", "FrameTokens", "TemporalOutput", "TemporalTransformer", "WindowedJudge"]

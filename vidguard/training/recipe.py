@@ -1,0 +1,89 @@
+"""Training recipes: TOML files, read into frozen values so that a misspelt key is refused."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from vidguard.errors import InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_STRICT = ConfigDict(extra="forbid")
+_FOLDER = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True, config=_STRICT)
+class MaterialRecipe:
+    """How crops are taken from videos."""
+
+    video_frames_per_second: float
+    max_frames_per_track: int
+    calibration_fold: int
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Draw:
+    """One part of the mixture that batches are drawn from."""
+
+    draw: Literal["labelled", "pairs"]
+    datasets: tuple[str, ...]
+    weight: float
+
+
+@dataclass(frozen=True, config=_STRICT)
+class EncoderRecipe:
+    """How one encoder is trained: AdamW under a one-cycle schedule, averaged weights kept."""
+
+    steps: int
+    batch: int
+    learning_rate: float
+    weight_decay: float
+    bfloat16: bool
+    ema_decay: float
+    pretrained: str | None = None
+
+
+@dataclass(frozen=True, config=_STRICT)
+class TemporalRecipe:
+    """How the temporal transformer is trained on sequences of forged pristine tracks."""
+
+    forgeries_per_track: int
+    epochs: int
+    batch: int
+    learning_rate: float
+    weight_decay: float
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Recipe:
+    """Everything a weight set's training depends on besides the material."""
+
+    name: str
+    seed: int
+    description: str
+    licence: str
+    material: MaterialRecipe
+    mixture: tuple[Draw, ...]
+    encoders: dict[str, EncoderRecipe]
+    temporal: TemporalRecipe
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Read a recipe by the name of a shipped one or by path. Raises InputError on a missing or malformed file."""
+    shipped = _FOLDER / f"{name_or_path}.toml"
+    path = shipped if shipped.is_file() else Path(name_or_path)
+    try:
+        return TypeAdapter(Recipe).validate_python(tomllib.loads(path.read_text()))
+    except FileNotFoundError as error:
+        names = ", ".join(sorted(p.stem for p in _FOLDER.glob("*.toml")))
+        raise InputError(f"no recipe {name_or_path!r}; shipped recipes: {names}") from error
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise InputError(f"{path} is not a recipe: {error}") from error

@@ -1,0 +1,80 @@
+"""Endless training samples: a mixture of labelled crops and freshly forged pairs, degraded as footage is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from vidguard.forge import forge_face, sample_degradation, sample_recipe
+from vidguard.training.material import Store
+from vidguard.training.recipe import Draw
+
+
+class SampleStream(IterableDataset[tuple[Tensor, float]]):
+    """Yields (crop (3, 224, 224) uint8 RGB, label 1.0 fake / 0.0 real) without end, seeded per worker."""
+
+    def __init__(self, store: Store, mixture: tuple[Draw, ...], *, seed: int) -> None:
+        self.store = store
+        self.seed = seed
+        self.mixture = mixture
+        self.weights = np.array([part.weight for part in mixture]) / sum(part.weight for part in mixture)
+        self.pools = [_pools(store, part) for part in mixture]
+
+    def __iter__(self) -> Iterator[tuple[Tensor, float]]:
+        """Draw for ever."""
+        worker = get_worker_info()
+        cv2.setNumThreads(1)
+        rng = np.random.default_rng([self.seed, worker.id if worker else 0])
+        while True:
+            choice = int(rng.choice(len(self.mixture), p=self.weights))
+            real, fake = self.pools[choice]
+            if self.mixture[choice].draw == "pairs":
+                yield from self._forged_pair(int(rng.choice(real)), real, rng)
+            else:
+                is_fake = bool(rng.random() < 0.5)
+                index = int(rng.choice(fake if is_fake else real))
+                image = sample_degradation(rng)(place(self.store.crops[index], rng))
+                yield _tensor(image), float(is_fake)
+
+    def _forged_pair(
+        self, index: int, pool: NDArray[np.int64], rng: np.random.Generator
+    ) -> Iterator[tuple[Tensor, float]]:
+        pristine, points = np.asarray(self.store.crops[index]), self.store.landmarks[index]
+        donor = donor_points = None
+        if rng.random() < 0.3:
+            other = int(rng.choice(pool))
+            donor, donor_points = np.asarray(self.store.crops[other]), self.store.landmarks[other]
+        forged, _ = forge_face(pristine, points, sample_recipe(rng), donor=donor, donor_landmarks=donor_points)
+        geometry, degrade = int(rng.integers(2**31)), sample_degradation(rng)
+        for image, label in ((pristine, 0.0), (forged, 1.0)):
+            yield _tensor(degrade(place(image, np.random.default_rng(geometry)))), label
+
+
+def _pools(store: Store, part: Draw) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    chosen = store.where(split="train", datasets=part.datasets)
+    fake = np.array([store.rows[i].is_fake for i in chosen], bool)
+    real = chosen[~fake]
+    if part.draw == "pairs":
+        real = real[np.isfinite(store.landmarks[real]).all((1, 2))]
+    return real, chosen[fake]
+
+
+def place(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Turn, shift, scale and mirror a crop a little, as croppers differ from each other."""
+    size = image.shape[0]
+    matrix = cv2.getRotationMatrix2D((size / 2, size / 2), rng.normal(0, 5), float(np.exp(rng.normal(0.05, 0.1))))
+    matrix[:, 2] += rng.normal(0, 0.025 * size, 2)
+    placed = cv2.warpAffine(
+        np.asarray(image), matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.ascontiguousarray(placed[:, ::-1] if rng.random() < 0.5 else placed)
+
+
+def _tensor(image: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)

@@ -1,0 +1,356 @@
+"""The nouns of vidguard. Each is frozen and refuses, at birth, a state that makes no sense.
+
+Time is the container's presentation time in seconds, intervals are half-open ``[start, end)``. Boxes are
+``(x0, y0, x1, y1)`` in pixels of the upright (rotated as displayed) frame.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass as plain_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from pydantic import ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic.dataclasses import dataclass
+
+from vidguard.errors import InputError, ReportFormatError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCHEMA_VERSION: Final = 1
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, ser_json_bytes="base64", val_json_bytes="base64")
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+# Raw JPEG bytes in Python, standard base64 in JSON (pydantic's base64 modes give the URL alphabet or decode at birth).
+JpegBytes = Annotated[
+    bytes,
+    PlainSerializer(lambda jpeg: b64encode(jpeg).decode(), return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64", "contentMediaType": "image/jpeg"}),
+]
+BoxXyxyPx = tuple[float, float, float, float]
+PointPx = tuple[float, float]
+
+
+class Status(str, Enum):
+    """Why there is, or isn't, a probability. Only OK and PARTIAL come with one."""
+
+    OK = "ok"
+    PARTIAL = "partial"
+    """The source broke off or was cut by a limit; what could be read was judged."""
+    NO_FACE = "no_face"
+    TOO_SHORT = "too_short"
+    """Faces were seen, but none long, large or sharp enough to judge."""
+    UNDECODABLE = "undecodable"
+    """There is a video stream, but not one frame could be decoded."""
+
+
+@plain_dataclass(frozen=True)
+class FrameBatch:
+    """Consecutive frames of one stream.
+
+    frames: (N, 3, H, W) uint8 RGB, upright, on the reader's device; pts_seconds: (N,) strictly increasing floats.
+    """
+
+    frames: Tensor
+    pts_seconds: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a wrong shape, type or order of times."""
+        import torch
+
+        if self.frames.ndim != 4 or self.frames.shape[1] != 3 or self.frames.dtype != torch.uint8:
+            raise InputError(f"frames must be (N, 3, H, W) uint8, got {tuple(self.frames.shape)} {self.frames.dtype}")
+        if len(self.pts_seconds) != len(self.frames):
+            raise InputError(f"{len(self.frames)} frames but {len(self.pts_seconds)} times")
+        if any(b <= a for a, b in zip(self.pts_seconds, self.pts_seconds[1:])):
+            raise InputError("frame times must increase strictly")
+
+    def __len__(self) -> int:
+        """Count the frames."""
+        return len(self.pts_seconds)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class SourceInfo:
+    """What the container says of the source, before and beside what decoding finds out."""
+
+    kind: Literal["video", "image", "stream"]
+    name: str
+    """File name, or "<bytes>", "<file object>", "<stream>"."""
+    container: str | None = None
+    codec: str | None = None
+    pixel_format: str | None = None
+    width: int | None = None
+    """Upright width in pixels (after rotation)."""
+    height: int | None = None
+    rotation_degrees: int = 0
+    """Clockwise turn, a multiple of 90, that was applied to show the picture upright."""
+    frame_rate: float | None = None
+    """Average frames per second by the header; None for stills and unknown rates."""
+    start_seconds: float = 0.0
+    duration_seconds: float | None = None
+    num_frames_header: int | None = None
+    size_bytes: int | None = None
+    sha256: str | None = None
+    color_matrix: str | None = None
+    color_range: str | None = None
+    color_transfer: str | None = None
+    interlaced: bool = False
+    num_video_streams: int = 1
+    stream_index: int = 0
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Quality:
+    """How well a face could be seen. Units in names; larger sharpness is sharper."""
+
+    face_px: float
+    """Geometric mean of the box's sides, pixels of the source frame."""
+    sharpness: float
+    """Standard deviation of the Laplacian of the grey aligned crop (0-255 scale)."""
+    yaw_degrees: float
+    """Rough left/right turn estimated from the five landmarks; 0 is frontal."""
+    roll_degrees: float
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Observation:
+    """One face in one analysed frame."""
+
+    time: float
+    box_xyxy_px: BoxXyxyPx
+    landmarks_px: tuple[PointPx, PointPx, PointPx, PointPx, PointPx]
+    """Left eye, right eye, nose, left mouth corner, right mouth corner (as seen in the picture)."""
+    detection_prob: Probability
+    quality: Quality
+    fake_prob: Probability | None = None
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Interval:
+    """A half-open stretch of time ``[start, end)`` in seconds."""
+
+    start: float
+    end: float
+
+    def __post_init__(self) -> None:
+        """Refuse an empty interval."""
+        if not self.end > self.start:
+            raise ValueError(f"an interval must not be empty: [{self.start}, {self.end})")
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Track:
+    """One face followed through time. ``spans`` are the stretches in which it was visible, sorted and disjoint."""
+
+    id: int
+    spans: tuple[Interval, ...]
+    observations: tuple[Observation, ...]
+    status: Status
+    fake_prob: Probability | None
+
+    def __post_init__(self) -> None:
+        """Refuse a track without visible time or with unsorted times."""
+        if not self.spans or not self.observations:
+            raise ValueError(f"track {self.id} has no visible time")
+        _require_sorted_disjoint(self.spans)
+        _require_agreement(self.status, self.fake_prob)
+
+    @property
+    def start(self) -> float:
+        """First visible moment, seconds."""
+        return self.spans[0].start
+
+    @property
+    def end(self) -> float:
+        """End of the last visible moment, seconds."""
+        return self.spans[-1].end
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Segment(Interval):
+    """A stretch of one track's visible time with its calibrated probability of being fake."""
+
+    track_id: int
+    fake_prob: Probability | None
+    """None where no frame of the stretch was good enough to judge."""
+    num_frames: int
+    """Analysed frames that carry the probability."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Finding(Interval):
+    """Adjacent suspicious segments of one track, merged."""
+
+    track_id: int
+    fake_prob: Probability
+    """Time-weighted mean over the merged segments."""
+    peak_time: float
+    """The most suspicious moment, seconds."""
+    peak_fake_prob: Probability
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Thumbnail:
+    """A small JPEG of one face at one moment, as the encoders saw it (aligned crop)."""
+
+    track_id: int
+    time: float
+    jpeg: JpegBytes
+
+    def __post_init__(self) -> None:
+        """Refuse anything else, such as base64 text, before it is found out in a browser."""
+        if not self.jpeg.startswith(b"\xff\xd8"):
+            raise ValueError("a thumbnail takes the raw bytes of a JPEG")
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Coverage:
+    """How much of the source the answer rests on."""
+
+    num_frames_decoded: int
+    num_frames_analysed: int
+    seconds: float
+    """Time covered by the analysed frames."""
+    seconds_with_face: float
+    seconds_judged: float
+
+
+@dataclass(frozen=True, config=_STRICT)
+class WeightsInfo:
+    """Which weights judged, and how their calibration was measured."""
+
+    name: str
+    sha256: str
+    encoders: tuple[str, ...]
+    threshold: Probability
+    """Default video-level decision threshold."""
+    segment_threshold: Probability
+    """Segments at or above it are merged into findings."""
+    threshold_note: str
+    """What the threshold was chosen for and on what."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class EngineInfo:
+    """The code and machine that gave the answer."""
+
+    vidguard: str
+    python: str
+    torch: str
+    av: str
+    device: str
+    reader: str
+    """Backend that decoded: "pyav", "pyav-nvdec", "decord", "pillow" or "caller"."""
+    notes: tuple[str, ...] = ()
+    """What happened on the way: fallbacks with their reason, tone mapping, damage."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Report:
+    """The answer about one source. Serialises to JSON that round-trips; see `json_schema`."""
+
+    status: Status
+    fake_prob: Probability | None
+    """Calibrated probability that at least one judged face is fake; None unless status is OK or PARTIAL."""
+    explanation: str
+    """One sentence: what the answer is or why there is none."""
+    source: SourceInfo
+    coverage: Coverage
+    weights: WeightsInfo
+    engine: EngineInfo
+    settings: dict[str, Any]
+    tracks: tuple[Track, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    """Sorted by track, then time; per track disjoint, covering exactly its visible spans."""
+    findings: tuple[Finding, ...] = ()
+    thumbnails: tuple[Thumbnail, ...] = ()
+    schema_version: Literal[1] = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        """Refuse segments that don't cover their tracks, and a probability that contradicts the status."""
+        _require_agreement(self.status, self.fake_prob)
+        by_track: dict[int, list[Segment]] = {track.id: [] for track in self.tracks}
+        for segment in self.segments:
+            if segment.track_id not in by_track:
+                raise ValueError(f"segment of unknown track {segment.track_id}")
+            by_track[segment.track_id].append(segment)
+        for track in self.tracks:
+            _require_cover(track, by_track[track.id])
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """Serialise; `from_json` gives an equal report back."""
+        return _report_adapter().dump_json(self, indent=indent).decode()
+
+    @staticmethod
+    def from_json(text: str | bytes) -> Report:
+        """Read what `to_json` wrote. Raises ReportFormatError on anything else."""
+        try:
+            return _report_adapter().validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the text"
+            raise ReportFormatError(
+                f"not a vidguard report of schema {SCHEMA_VERSION}: {where}: {first['msg']}"
+            ) from error
+
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """The JSON Schema (2020-12) of `to_json`'s output."""
+        return _report_adapter().json_schema(mode="serialization")
+
+    def save_json(self, path: str | Path) -> None:
+        """Write `to_json` to a file, whole or not at all."""
+        write_whole(path, self.to_json().encode())
+
+    def save_html(self, path: str | Path) -> None:
+        """Write one self-contained HTML page about this report, whole or not at all."""
+        from vidguard.render.html import render_html  # the one upward import: a convenience, resolved on use
+
+        write_whole(path, render_html(self).encode())
+
+
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Write through a sibling file and a rename, so that a reader never sees half of it."""
+    target = Path(path)
+    partial = target.with_name(target.name + ".partial")
+    partial.write_bytes(content)
+    partial.replace(target)
+
+
+def _report_adapter() -> TypeAdapter[Report]:
+    return TypeAdapter(Report)
+
+
+def _require_agreement(status: Status, fake_prob: float | None) -> None:
+    judged = status in (Status.OK, Status.PARTIAL)
+    if judged != (fake_prob is not None):
+        raise ValueError(
+            f"status {status.value} with fake_prob {fake_prob}: a probability comes with OK or PARTIAL only"
+        )
+
+
+def _require_sorted_disjoint(intervals: tuple[Interval, ...] | list[Segment]) -> None:
+    for before, after in zip(intervals, intervals[1:]):
+        if after.start < before.end:
+            raise ValueError(f"intervals overlap or are unsorted at {after.start}")
+
+
+def _require_cover(track: Track, segments: list[Segment]) -> None:
+    _require_sorted_disjoint(segments)
+    merged: list[list[float]] = []
+    for segment in segments:
+        if merged and segment.start == merged[-1][1]:
+            merged[-1][1] = segment.end
+        else:
+            merged.append([segment.start, segment.end])
+    if merged != [[span.start, span.end] for span in track.spans]:
+        raise ValueError(f"the segments of track {track.id} don't cover its visible time")

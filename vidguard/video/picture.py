@@ -1,0 +1,127 @@
+"""What the first decoded frame and the header say of a stream's picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vidguard.types import SourceInfo
+from vidguard.video.color import ColorSpec, Matrix, Transfer
+from vidguard.video.container import AV_TIME_BASE
+from vidguard.video.orientation import Orientation, from_display_matrix
+from vidguard.video.source import Source
+
+DEFAULT_FRAME_RATE: Final = Fraction(25)
+_HD_HEIGHT: Final = 720
+# Beyond it, a sample aspect ratio is nonsense or hostile: the widest in use (anamorphic film) is 2.
+_MAX_SAMPLE_ASPECT: Final = 4
+# AVColorSpace, AVColorRange and AVColorTransferCharacteristic values of FFmpeg's libavutil/pixfmt.h.
+_MATRICES: Final[dict[int, Matrix]] = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
+_UNSPECIFIED_SPACES: Final = (0, 2)  # 0 is RGB, which has no matrix
+_FULL_RANGE: Final = 2
+_TRANSFERS: Final[dict[int, Transfer]] = {16: "pq", 18: "hlg"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """How decoded frames become upright RGB with square pixels. Sizes in pixels, before the turn."""
+
+    width: int
+    """After non-square samples were stretched, the same for every frame of the stream."""
+    height: int
+    color: ColorSpec
+    orientation: Orientation
+    notes: tuple[str, ...]
+
+
+def read_picture(stream: VideoStream, first: VideoFrame | None) -> Picture:
+    """Read size, colour and orientation off the first frame (or, where none decodes, the header)."""
+    notes: list[str] = []
+    shown = stream.codec_context if first is None else first
+    width, height = shown.width, shown.height
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    if not Fraction(1, _MAX_SAMPLE_ASPECT) <= aspect <= _MAX_SAMPLE_ASPECT:
+        notes.append(f"sample aspect ratio {aspect} was ignored")
+    elif aspect != 1:
+        width = max(1, round(width * aspect))
+        notes.append(f"samples of aspect ratio {aspect} were stretched to square pixels: width {shown.width} to {width}")
+    color = _read_color(shown.colorspace, shown.color_range, stream, height, notes)
+    return Picture(width, height, color, _read_orientation(first, notes), tuple(notes))
+
+
+def describe(
+    source: Source, container: InputContainer, stream: VideoStream, picture: Picture, first: VideoFrame | None
+) -> SourceInfo:
+    """Put together what the header and the first frame say."""
+    width, height = picture.orientation.size(picture.width, picture.height)
+    rate = stream.average_rate or stream.guessed_rate
+    duration = stream_seconds(stream)
+    if duration is None and container.duration is not None:
+        duration = container.duration / AV_TIME_BASE
+    return SourceInfo(
+        kind="video",
+        name=source.name,
+        container=container.format.name,
+        codec=stream.codec_context.name,
+        pixel_format=pixel_format(first) if first is not None else stream.codec_context.pix_fmt,
+        width=width or None,
+        height=height or None,
+        rotation_degrees=picture.orientation.rotation_degrees,
+        frame_rate=float(rate) if rate else None,
+        start_seconds=first.time if first is not None and first.time is not None else 0.0,
+        duration_seconds=duration,
+        num_frames_header=stream.frames or None,
+        size_bytes=source.size_bytes,
+        sha256=source.sha256,
+        color_matrix=picture.color.matrix,
+        color_range="full" if picture.color.full_range else "limited",
+        color_transfer=picture.color.transfer,
+        interlaced=first is not None and first.interlaced_frame,
+        num_video_streams=len(container.streams.video),
+        stream_index=stream.index,
+    )
+
+
+def stream_seconds(stream: VideoStream) -> float | None:
+    """Give how long the video stream itself lasts by its header, if the header says."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    tag = stream.metadata.get("DURATION")  # Matroska: 00:01:02.030000000, counted from zero
+    if tag is None:
+        return None
+    try:
+        hours, minutes, seconds = tag.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return None
+
+
+def pixel_format(frame: VideoFrame) -> str:
+    """Name the pixel format in memory; of a frame on the GPU the one underneath."""
+    return (frame.sw_format or frame.format).name
+
+
+def _read_color(space: int, range_: int, stream: VideoStream, height: int, notes: list[str]) -> ColorSpec:
+    matrix = _MATRICES.get(space)
+    if matrix is None:
+        matrix = "bt709" if height >= _HD_HEIGHT else "bt601"
+        if space not in _UNSPECIFIED_SPACES:
+            notes.append(f"colour matrix {space} is not supported and was read as {matrix}")
+    transfer = _TRANSFERS.get(stream.codec_context.color_trc, "sdr")
+    if transfer != "sdr":
+        notes.append(f"HDR ({transfer}) was tone mapped: 203 cd/m2 is white, roll-off to 1000, gamma 2.4, BT.709")
+    full = range_ == _FULL_RANGE or (stream.codec_context.pix_fmt or "").startswith("yuvj")
+    return ColorSpec(matrix, full, transfer)
+
+
+def _read_orientation(first: VideoFrame | None, notes: list[str]) -> Orientation:
+    matrix = None if first is None else first.side_data.get("DISPLAYMATRIX")
+    orientation = Orientation() if matrix is None else from_display_matrix(bytes(matrix))
+    if orientation.is_mirrored:
+        notes.append("the picture is stored mirrored and was mirrored back")
+    return orientation

@@ -1,0 +1,186 @@
+"""The decode loop PyAV's software and NVDEC backends share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from types import TracebackType
+from typing import Final
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vidguard.config import Limits
+from vidguard.errors import InputError
+from vidguard.types import FrameBatch
+from vidguard.video.container import AV_TIME_BASE
+from vidguard.video.deinterlace import Deinterlacer
+from vidguard.video.picture import DEFAULT_FRAME_RATE, describe, pixel_format, read_picture, stream_seconds
+from vidguard.video.reader import Canvas, fill_batches, one_batch, pick_shown, require_batch_size, require_increasing
+from vidguard.video.sampler import FrameSampler, Timeline
+from vidguard.video.source import Source, Stream
+
+# Reading goes on after errors in the middle of a file, but not for ever where no packet comes any more.
+_MAX_READ_ERRORS_IN_A_ROW: Final = 32
+# How much earlier than its header says a stream may end: encoders round, and the last frame may not be counted.
+_END_TOLERANCE_SECONDS: Final = 0.5
+
+
+class PyAvReader:
+    """One pass over a container's video stream; the canvas decides where and how frames become RGB.
+
+    The first frame is decoded at once: only it tells colours, turn and interlacing for sure, and whether the hardware
+    can decode the stream at all.
+    """
+
+    def __init__(
+        self,
+        backend: str,
+        source: Source,
+        container: InputContainer,
+        stream: VideoStream,
+        *,
+        limits: Limits,
+        notes: Sequence[str] = (),
+        deinterlace: bool = True,
+    ) -> None:
+        """Take over source and container, both closed by `close`; ``canvas`` is to be set before frames are asked for."""
+        self.backend = backend
+        self.num_frames_decoded = 0
+        self.canvas: Canvas[VideoFrame]
+        self._source = source
+        self._container = container
+        self._stream = stream
+        self._limits = limits
+        self._notes = list(notes)
+        self._troubles: Counter[str] = Counter()
+        self._deinterlacer = Deinterlacer() if deinterlace else None
+        rate = stream.average_rate or stream.guessed_rate or DEFAULT_FRAME_RATE
+        self._timeline = Timeline(float(1 / rate))
+        self._taken = False
+        self._raw = self._decoded()
+        self.first = next(self._raw, None)
+        self.picture = read_picture(stream, self.first)
+        self.info = describe(source, container, stream, self.picture, self.first)
+        self._notes += self.picture.notes
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What happened on the way, in sentences; grows while frames are read."""
+        notes = [*self._notes, *(f"{trouble} ({count} times)" for trouble, count in self._troubles.items())]
+        if self._timeline.num_repaired:
+            notes.append(f"{self._timeline.num_repaired} missing or non-increasing times were reconstructed")
+        if self._deinterlacer is not None and self._deinterlacer.num_interlaced:
+            notes.append("interlaced frames were deinterlaced (bwdif)")
+        return tuple(notes)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the source turned out, so far, to be broken off, partly undecodable or cut by a limit."""
+        return bool(self._troubles)
+
+    def batches(self, *, frames_per_second: float | None = None, batch_size: int = 8) -> Iterator[FrameBatch]:
+        """Decode every frame and yield the sampled ones; see VideoReader."""
+        require_batch_size(batch_size)
+        sampler = FrameSampler(frames_per_second)
+        frames = self._take_frames()
+        return fill_batches(((f, pts) for f, pts in frames if sampler.wants(pts)), self.canvas, batch_size)
+
+    def frames_at(self, times_seconds: Sequence[float]) -> FrameBatch:
+        """Give the frames shown at increasing times, decoding up to the last; see VideoReader."""
+        require_increasing(times_seconds)
+        return one_batch(pick_shown(self._take_frames(), times_seconds), self.canvas, len(times_seconds))
+
+    def close(self) -> None:
+        """Release the decoder; the caller's file object stays open."""
+        self._raw.close()
+        self.first = None
+        self._container.close()
+        self._source.close()
+
+    def __enter__(self) -> PyAvReader:
+        """Enter a with block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close at the end of a with block."""
+        self.close()
+
+    def _take_frames(self) -> Iterator[tuple[VideoFrame, float]]:
+        if self._taken:
+            raise InputError("a source is read once; open it again for another pass")
+        self._taken = True
+        return self._timed_frames()
+
+    def _timed_frames(self) -> Iterator[tuple[VideoFrame, float]]:
+        first, self.first = self.first, None
+        if first is None:
+            self._troubles["no frame of the video stream could be decoded"] += 1
+            return
+        frames: Iterable[VideoFrame] = chain((first,), self._raw)
+        if self._deinterlacer is not None:
+            frames = self._deinterlacer.run(frames)
+        size = (first.width, first.height)
+        start: float | None = None
+        end = 0.0
+        for frame in frames:
+            if not self._is_acceptable(frame, size):
+                continue
+            pts = self._timeline.place(frame.time)
+            start = pts if start is None else start
+            if pts - start > self._limits.max_seconds:
+                self._troubles[f"cut after max_seconds={self._limits.max_seconds:g}"] += 1
+                return
+            self.num_frames_decoded += 1
+            end = pts + (float(frame.duration * frame.time_base) if frame.time_base else 0.0)
+            yield frame, pts
+        self._note_early_end(start or 0.0, end)
+
+    def _is_acceptable(self, frame: VideoFrame, size: tuple[int, int]) -> bool:
+        if frame.is_corrupt:
+            self._troubles["frames with missing or concealed parts"] += 1
+        if frame.width * frame.height > self._limits.max_pixels:
+            self._troubles[f"frames of more than max_pixels={self._limits.max_pixels} were left out"] += 1
+            return False
+        if (frame.width, frame.height) != size:
+            note = f"the picture's size changes on the way; every frame is scaled to the first one's {size[0]}x{size[1]}"
+            if note not in self._notes:
+                self._notes.append(note)
+        return True
+
+    def _note_early_end(self, start: float, end: float) -> None:
+        expected = stream_seconds(self._stream)
+        if expected is None and len(self._container.streams) == 1 and self._container.duration is not None:
+            expected = self._container.duration / AV_TIME_BASE
+        # Matroska counts its durations from zero, the others from the first frame: the smaller end is safe.
+        if expected is not None and end - min(start, 0.0) < expected - _END_TOLERANCE_SECONDS:
+            self._troubles[f"the video ends at {end:.2f} s, its header promised {expected:.2f} s"] += 1
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        for packet in self._packets():
+            try:
+                frames = self._stream.codec_context.decode(packet)
+            except av.FFmpegError as error:
+                self._troubles[f"packets that can't be decoded: {error.strerror}"] += 1
+                continue
+            yield from frames
+
+    def _packets(self) -> Iterator[Packet[VideoStream] | None]:
+        failures = 0
+        while failures < _MAX_READ_ERRORS_IN_A_ROW:
+            try:
+                for packet in self._container.demux(self._stream):
+                    failures = 0
+                    if packet.size:
+                        yield packet
+                break
+            except av.FFmpegError as error:
+                failures += 1
+                self._troubles[f"reading errors: {error.strerror}"] += 1
+        yield None  # flushes the decoder

@@ -1,0 +1,89 @@
+"""Decoding on the CPU with PyAV: backend "pyav"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+from av.video.reformatter import ColorRange, VideoReformatter
+from torch import Tensor
+
+from vidguard.config import Limits
+from vidguard.video.color import Matrix, to_uint8, tone_map_to_sdr
+from vidguard.video.container import choose_stream, open_container
+from vidguard.video.picture import Picture
+from vidguard.video.pyav_reader import PyAvReader
+from vidguard.video.source import Source
+
+# SWS_CS_* of FFmpeg's swscale.h.
+_SWSCALE_MATRIX: dict[Matrix, int] = {"bt709": 1, "bt601": 5, "bt2020": 9}
+# swscale's planar RGB is stored green, blue, red. Planar, because it is both faster (0.6 against 2.5 ms for a 1080p frame
+# with the reordering that packed RGB needs) and closer to the exact value (10 bit: 0.5 against 2.8 of 255).
+_RGB_PLANES = (2, 0, 1)
+
+
+def open_software(source: Source, device: torch.device, limits: Limits, notes: Sequence[str] = ()) -> PyAvReader:
+    """Open a source for decoding on the CPU; frames are moved to device."""
+    container = open_container(source, limits)
+    try:
+        stream, stream_notes = choose_stream(container, source.name)
+        stream.thread_type = "AUTO"
+        stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
+        reader = PyAvReader("pyav", source, container, stream, limits=limits, notes=(*notes, *stream_notes))
+        reader.canvas = SoftwareCanvas(reader.picture, device)
+    except BaseException:
+        container.close()
+        raise
+    return reader
+
+
+class SoftwareCanvas:
+    """Converts with swscale: matrix and range of the stream, bilinear scaling, alpha dropped; HDR goes on in torch."""
+
+    def __init__(self, picture: Picture, device: torch.device) -> None:
+        """Prepare for frames of one stream."""
+        self._picture = picture
+        self._device = device
+        self._reformatter = VideoReformatter()
+
+    def blank(self, num_frames: int) -> Tensor:
+        """Allocate (num_frames, 3, h, w) uint8 on the CPU."""
+        return torch.empty((num_frames, 3, self._picture.height, self._picture.width), dtype=torch.uint8)
+
+    def write(self, raw: VideoFrame, out: Tensor) -> None:
+        """Convert one frame into (3, h, w) out."""
+        color = self._picture.color
+        if color.transfer == "sdr":
+            planes = self._planar_rgb(raw, "gbrp").planes
+            for channel, index in enumerate(_RGB_PLANES):
+                out[channel] = torch.from_numpy(_pixels(planes[index], np.uint8))
+            return
+        planes = self._planar_rgb(raw, "gbrp16le").planes
+        deep = np.stack([_pixels(planes[index], np.uint16) for index in _RGB_PLANES]).astype(np.float32)
+        out.copy_(to_uint8(tone_map_to_sdr(torch.from_numpy(deep / np.float32(65535)), color.transfer)))
+
+    def finish(self, frames: Tensor) -> Tensor:
+        """Turn upright and move to the device."""
+        return self._picture.orientation.apply(frames).to(self._device)
+
+    def _planar_rgb(self, frame: VideoFrame, pixel_format: str) -> VideoFrame:
+        color = self._picture.color
+        matrix = _SWSCALE_MATRIX[color.matrix]
+        return self._reformatter.reformat(
+            frame,
+            width=self._picture.width,
+            height=self._picture.height,
+            format=pixel_format,
+            src_colorspace=matrix,
+            dst_colorspace=matrix,
+            src_color_range=ColorRange.JPEG if color.full_range else ColorRange.MPEG,
+            dst_color_range=ColorRange.JPEG,
+        )
+
+
+def _pixels(plane: VideoPlane, dtype: type[np.uint8] | type[np.uint16]) -> np.ndarray[tuple[int, int], np.dtype[np.generic]]:
+    rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)  # type: ignore[call-overload]
+    return rows[:, : plane.width]

@@ -1,0 +1,136 @@
+"""What every backend offers, and the filling of batches they share."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+from torch import Tensor
+
+from vidguard.errors import InputError
+from vidguard.types import FrameBatch, SourceInfo
+
+_Raw = TypeVar("_Raw")
+_RawIn = TypeVar("_RawIn", contravariant=True)
+
+
+class VideoReader(Protocol):
+    """One source, read once from beginning to end, used in a ``with`` block.
+
+    Frames are (N, 3, H, W) uint8 RGB, upright, with square pixels, all of one size, on the reader's device. Times are the
+    container's own, in seconds, strictly increasing.
+    """
+
+    @property
+    def info(self) -> SourceInfo:
+        """What the header and the first frame say."""
+
+    @property
+    def backend(self) -> str:
+        """Which backend decodes: "pyav", "pyav-nvdec", "decord" or "pillow"."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What happened on the way, in sentences; grows while frames are read."""
+
+    @property
+    def num_frames_decoded(self) -> int:
+        """Frames decoded so far, analysed or not."""
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the source turned out, so far, to be broken off, partly undecodable or cut by a limit."""
+
+    def batches(self, *, frames_per_second: float | None = None, batch_size: int = 8) -> Iterator[FrameBatch]:
+        """Decode every frame and yield those a FrameSampler of that rate wants, at most batch_size at a time.
+
+        Yields nothing where no frame decodes. Raises InputError for a second pass.
+        """
+
+    def frames_at(self, times_seconds: Sequence[float]) -> FrameBatch:
+        """Give the distinct frames shown at increasing times, in order; before the first frame, the first.
+
+        Takes the place of `batches`. Only decord jumps; the others decode up to the last time asked for. An empty batch
+        (0, 3, H, W) where none is asked for or decodes. Raises InputError for times that decrease.
+        """
+
+    def close(self) -> None:
+        """Release the decoder; the caller's file object stays open."""
+
+    def __enter__(self) -> VideoReader:
+        """Enter a with block."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close at the end of a with block."""
+
+
+def require_batch_size(batch_size: int) -> None:
+    """Refuse a batch that can't hold a frame."""
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, got {batch_size}")
+
+
+class Canvas(Protocol[_RawIn]):
+    """Where a backend's decoded frames become RGB."""
+
+    def blank(self, num_frames: int) -> Tensor:
+        """Allocate (num_frames, 3, h, w) uint8, not yet upright."""
+
+    def write(self, raw: _RawIn, out: Tensor) -> None:
+        """Convert one decoded frame into (3, h, w) out."""
+
+    def finish(self, frames: Tensor) -> Tensor:
+        """Turn converted frames upright, on the reader's device."""
+
+
+def fill_batches(
+    timed: Iterable[tuple[_Raw, float]], canvas: Canvas[_Raw], batch_size: int
+) -> Iterator[FrameBatch]:
+    """Convert (decoded frame, time) pairs as they come and yield them batch_size at a time."""
+    frames = canvas.blank(0)
+    times: list[float] = []
+    for raw, pts in timed:
+        if not times:
+            frames = canvas.blank(batch_size)
+        canvas.write(raw, frames[len(times)])
+        times.append(pts)
+        if len(times) == batch_size:
+            yield FrameBatch(canvas.finish(frames), tuple(times))
+            times = []
+    if times:
+        yield FrameBatch(canvas.finish(frames[: len(times)]), tuple(times))
+
+
+def pick_shown(
+    timed: Iterable[tuple[_Raw, float]], times_seconds: Sequence[float]
+) -> Iterator[tuple[_Raw, float]]:
+    """Pick, of (frame, time) pairs in order, the distinct ones shown at increasing times; stops after the last."""
+    left = deque(times_seconds)
+    previous: tuple[_Raw, float] | None = None
+    for current in timed:
+        if previous is not None and left and left[0] < current[1]:
+            yield previous
+            while left and left[0] < current[1]:
+                left.popleft()
+        if not left:
+            return
+        previous = current
+    if previous is not None and left:
+        yield previous
+
+
+def one_batch(timed: Iterable[tuple[_Raw, float]], canvas: Canvas[_Raw], num_frames: int) -> FrameBatch:
+    """Convert at most num_frames frames into one batch, which may be empty."""
+    for batch in fill_batches(timed, canvas, max(num_frames, 1)):
+        return batch
+    return FrameBatch(canvas.finish(canvas.blank(0)), ())
+
+
+def require_increasing(times_seconds: Sequence[float]) -> None:
+    """Refuse times that decrease."""
+    if any(later < earlier for earlier, later in zip(times_seconds, times_seconds[1:])):
+        raise InputError("times_seconds must not decrease")

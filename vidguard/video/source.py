@@ -1,0 +1,185 @@
+"""A source as bytes: opened, measured and hashed before any decoder sees it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final
+
+from vidguard.config import Limits
+from vidguard.errors import InputError, LimitError, SourceError
+
+_HEAD_BYTES: Final = 64
+_CHUNK_BYTES: Final = 1 << 20
+
+
+class Stream:
+    """The raw reading end handed to decoders.
+
+    It has no ``name`` on purpose: FFmpeg would let the extension weigh on its guess of the format. A pipe stops
+    after ``max_bytes``, and ``was_cut`` tells.
+    """
+
+    def __init__(self, file: BinaryIO, head: bytes, *, seekable: bool, max_bytes: int, name: str) -> None:
+        """Wrap a file whose first bytes, in a pipe, have already been read into head."""
+        self._file = file
+        self._head = b"" if seekable else head
+        self._seekable = seekable
+        self._left = max_bytes
+        self._name = name
+        self.was_cut = False
+
+    def read(self, size: int = -1) -> bytes:
+        """Read up to size bytes; b"" at the end."""
+        if self._head:
+            taken, self._head = (self._head, b"") if size < 0 else (self._head[:size], self._head[size:])
+            return taken
+        if not self._seekable:
+            size = self._left if size < 0 else min(size, self._left)
+        try:
+            data = self._file.read(size)
+        except OSError as error:
+            raise SourceError(f"reading {self._name} failed: {error}") from error
+        if not self._seekable:
+            self._left -= len(data)
+            self.was_cut |= self._left == 0
+        return data or b""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move, as files do."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Tell the position, as files do."""
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        """Tell whether seek works."""
+        return self._seekable
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+
+class Source:
+    """A path, bytes or binary file object that is there, isn't empty and keeps within max_bytes.
+
+    A file object is read from its beginning if it can seek, else from where it stands; it's never closed here.
+    ``size_bytes`` and ``sha256`` are None for a pipe.
+    """
+
+    def __init__(self, given: str | Path | bytes | BinaryIO, limits: Limits) -> None:
+        """Open, measure and hash; raises SourceError, LimitError or InputError (not a source at all)."""
+        self._limits = limits
+        self._owned = isinstance(given, (str, Path, bytes))
+        self.path: Path | None = None
+        self.size_bytes: int | None = None
+        self.sha256: str | None = None
+        if isinstance(given, (str, Path)):
+            self.path = _regular_file(given)
+            self.name = self.path.name
+            self._file: BinaryIO = _open(self.path)
+        elif isinstance(given, bytes):
+            self.name = "<bytes>"
+            self._file = io.BytesIO(given)
+        else:
+            self.name = "<file object>"
+            self._file = _binary(given)
+        try:
+            self.seekable = self._file.seekable()
+            self._measure()
+        except BaseException:
+            self.close()
+            raise
+
+    def _measure(self) -> None:
+        if self.seekable:
+            self.size_bytes = self._file.seek(0, io.SEEK_END)
+            self._file.seek(0)
+            if self.size_bytes > self._limits.max_bytes:
+                raise LimitError(
+                    f"{self.name} has {self.size_bytes} bytes, more than max_bytes={self._limits.max_bytes}; "
+                    "raise the limit or pass a smaller file"
+                )
+            self.sha256 = _sha256(self._file)
+            self._file.seek(0)
+        self.head = _read_head(self._file)
+        if not self.head:
+            raise SourceError(f"{self.name} is empty (0 bytes); pass a video or an image")
+
+    def stream(self) -> Stream:
+        """Give the bytes from the beginning; a pipe can be given once."""
+        if self.seekable:
+            self._file.seek(0)
+        return Stream(
+            self._file,
+            self.head,
+            seekable=self.seekable,
+            max_bytes=self._limits.max_bytes - (0 if self.seekable else len(self.head)),
+            name=self.name,
+        )
+
+    def close(self) -> None:
+        """Close what was opened here; the caller's file object stays open."""
+        if self._owned:
+            self._file.close()
+
+    def __enter__(self) -> Source:
+        """Enter a with block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close at the end of a with block."""
+        self.close()
+
+
+def _regular_file(given: str | Path) -> Path:
+    if isinstance(given, str) and "://" in given:
+        raise SourceError(f"{given} is an address; only local files are read: download it first")
+    path = Path(given)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise SourceError(f"no such file: {path}") from error
+    except (OSError, ValueError) as error:  # no permission, name too long, a zero byte in the name
+        raise SourceError(f"can't read {path}: {error}") from error
+    if stat.S_ISDIR(mode):
+        raise SourceError(f"{path} is a folder; pass one video or image file")
+    if not stat.S_ISREG(mode):
+        raise SourceError(f"{path} is not a regular file; open it and pass the binary file object to read a pipe")
+    return path
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise SourceError(f"can't read {path}: {error}") from error
+
+
+def _binary(given: object) -> BinaryIO:
+    if isinstance(given, io.TextIOBase):
+        raise InputError("the file object is opened as text; open it with mode 'rb'")
+    if not all(hasattr(given, method) for method in ("read", "seekable")):
+        raise InputError(f"a source is a path, bytes or a binary file object, not {type(given).__name__}")
+    return given  # type: ignore[return-value]  # structurally checked: only read, seek, tell and seekable are used
+
+
+def _sha256(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _read_head(file: BinaryIO) -> bytes:
+    head = b""
+    while len(head) < _HEAD_BYTES and (more := file.read(_HEAD_BYTES - len(head))):  # a pipe may give less than asked
+        head += more
+    return head
