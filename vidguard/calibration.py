@@ -36,8 +36,8 @@ def fit_logistic(
 ) -> NDArray[np.float64]:
     """Weighted logistic regression by Newton's method.
 
-    features: (N, D); is_fake: (N,) bool; weights: (N,) positive. Gives (D + 1,) coefficients, the offset last. The labels
-    are softened as Platt does, so that separable data give finite answers.
+    features: (N, D); is_fake: (N,) bool; weights: (N,) positive. Gives (D + 1,) coefficients, the offset last. The
+    labels are softened as Platt does, so that separable data give finite answers.
     """
     x = np.asarray(features, np.float64)
     x = np.concatenate([x, np.ones((len(x), 1))], axis=1)

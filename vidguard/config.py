@@ -44,7 +44,7 @@ class FaceConfig:
     pyramid_factor: float = 0.709
     """Scale step of the image pyramid, of the reference implementation (about 1/sqrt 2)."""
     detect_every: int = 8
-    """P-Net looks at every n-th analysed frame (once a second at 8 a second); between, R/O-Net refine the prediction."""
+    """P-Net looks at every n-th analysed frame (about once a second); between, R/O-Net refine the prediction."""
     max_gap_seconds: float = 1.0
     """A face hidden for longer starts a new track."""
     max_faces: int = 32

@@ -53,7 +53,7 @@ def make_demo_clip(path: str | Path) -> DemoClip:
 
     The picture drifts, turns and breathes like a handheld shot; from 3 to 6 s the face is a forgery.
     """
-    portrait = np.asarray(astronaut(), np.uint8)
+    portrait = np.asarray(astronaut(), np.uint8)  # type: ignore[no-untyped-call]
     found = FaceDetector(FaceConfig()).detect(torch.from_numpy(portrait).permute(2, 0, 1)[None])[0]
     landmarks = found.landmarks_px[int(found.probs.argmax())].numpy()
     rng = np.random.default_rng(1)
@@ -74,9 +74,9 @@ def make_demo_clip(path: str | Path) -> DemoClip:
 def _camera(seconds: float) -> NDArray[np.float64]:
     """Where the camera looks: the face (about 110 px in the portrait) enlarged and slowly moving."""
     turn, zoom = 3.0 * np.sin(0.9 * seconds), 1.55 + 0.06 * np.sin(0.5 * seconds + 1)
-    move = cv2.getRotationMatrix2D((224.0, 130.0), turn, zoom)
+    move = np.array(cv2.getRotationMatrix2D((224.0, 130.0), turn, zoom), np.float64)
     move[:, 2] += (32 + 14 * np.sin(0.7 * seconds), 48 + 9 * np.sin(1.1 * seconds))
-    return np.asarray(move, np.float64)
+    return move
 
 
 def _write(path: Path, frames: list[NDArray[np.uint8]]) -> None:

@@ -6,6 +6,7 @@ Time is the container's presentation time in seconds, intervals are half-open ``
 
 from __future__ import annotations
 
+import itertools
 from base64 import b64encode
 from dataclasses import dataclass as plain_dataclass
 from enum import Enum
@@ -339,7 +340,7 @@ def _require_agreement(status: Status, fake_prob: float | None) -> None:
 
 
 def _require_sorted_disjoint(intervals: tuple[Interval, ...] | list[Segment]) -> None:
-    for before, after in zip(intervals, intervals[1:]):
+    for before, after in itertools.pairwise(intervals):
         if after.start < before.end:
             raise ValueError(f"intervals overlap or are unsorted at {after.start}")
 

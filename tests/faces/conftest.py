@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,6 +14,7 @@ from torch import Tensor
 from vidguard.faces import FaceDetector
 
 
+@cache
 def portrait(person: int, px: int) -> Tensor:
     """A face of LFW's subset, (3, px, px) uint8, tinted a little as skin and light would."""
     grey = torch.from_numpy(data.lfw_subset()[person]).float()[None, None] * 255
@@ -32,6 +36,16 @@ def room(width: int, height: int) -> Tensor:
     coffee = torch.from_numpy(data.coffee()).permute(2, 0, 1)[None].float()
     small = F.interpolate(coffee, size=[30, 40], mode="area")
     return F.interpolate(small, size=[height, width], mode="bilinear")[0].round().to(torch.uint8)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    # The networks are too small to gain from a second thread, and on a busy machine threads that wait for each other
+    # make them ten times slower.
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 import torch
 from conftest import paste, portrait, room
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skimage import data
 from torch import Tensor
 
 from vidguard.config import FaceConfig
@@ -37,7 +39,7 @@ def follow(
     times = [n / RATE for n in range(len(frames))]
     bounds = sorted({0, *(c for c in chunks if c < len(frames)), len(frames)})
     followed: list[list[FollowedFace]] = []
-    for start, stop in zip(bounds, bounds[1:]):
+    for start, stop in pairwise(bounds):
         followed += follower.push(FrameBatch(frames[start:stop], tuple(times[start:stop])))
     return followed
 
@@ -64,7 +66,7 @@ def test_moving_faces_keep_their_ids(detector: FaceDetector) -> None:
 WALK = film(walk(18) + [[(8, 120, 60 + 5 * n, 60)] for n in range(6)])
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.lists(st.integers(1, 23), max_size=8))
 def test_batching_does_not_change_the_answer(detector: FaceDetector, chunks: list[int]) -> None:
     whole, parts = follow(detector, WALK), follow(detector, WALK, chunks=chunks)
@@ -95,7 +97,8 @@ def test_a_short_occlusion_keeps_the_id_and_a_long_one_ends_the_track(detector: 
         assert not any(followed[7 : 7 + hidden])
         assert len(followed[-1]) == 1
         assert (followed[-1][0].track_id == followed[0][0].track_id) is same
-        assert len(followed[8 + hidden]) == 1 if same else True  # found at once, not at the next planned search
+        if same:
+            assert len(followed[7 + hidden]) == 1  # found at once, not at the next planned search
 
 
 def test_alive_tracks_are_those_that_can_come_back(detector: FaceDetector) -> None:
@@ -121,7 +124,10 @@ def test_identity_does_not_jump_at_a_cut(detector: FaceDetector) -> None:
 
 def test_another_face_at_the_same_place_is_another_track(detector: FaceDetector) -> None:
     # The picture around stays, so no cut is found; the looks alone must tell.
-    frames = film([[(1, 100, 150, 60)]] * 5 + [[(30, 100, 150, 60)]] * 12)
+    frames = film([[(1, 100, 150, 60)]] * 17)
+    astronaut = torch.from_numpy(data.astronaut()[40:220:2, 140:320:2].copy()).permute(2, 0, 1)
+    for frame in frames[5:]:
+        paste(frame, astronaut, 150, 60)
     followed = follow(detector, frames)
     early = {face.track_id for faces in followed[:5] for face in faces}
     late = {face.track_id for faces in followed[5:] for face in faces}

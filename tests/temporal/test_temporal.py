@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -73,7 +75,7 @@ def run(model: TemporalTransformer, tokens: FrameTokens, cuts: list[int]) -> lis
         windows = WindowedJudge(model)
         edges = [0, *sorted(cuts), len(tokens)]
         found: list[float] = []
-        for start, stop in zip(edges, edges[1:]):
+        for start, stop in itertools.pairwise(edges):
             found += windows.push(tokens[start:stop])
         return found + windows.finish()
 

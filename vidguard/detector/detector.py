@@ -89,8 +89,8 @@ class Detector:
         """Analyse a video or still image: a path, its bytes, or a binary file object.
 
         backend: "pyav", "pyav-nvdec", "decord" or "pillow"; None chooses by content and device. progress is called with
-        (seconds done, seconds in all or None). Raises SourceError (also LimitError) when there is nothing to analyse and
-        BackendError when the backend isn't available; anything in between is a Status of the report.
+        (seconds done, seconds in all or None). Raises SourceError (LimitError too) where there is nothing to analyse,
+        and BackendError when the backend isn't available; anything in between is a Status of the report.
         """
         with open_source(source, device=self.device, backend=backend, limits=self.config.limits) as reader:
             if reader.info.kind == "image":

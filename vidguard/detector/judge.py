@@ -57,7 +57,7 @@ class Judge(nn.Module):
                         memory_format=torch.channels_last
                     )
                 )
-                for chunk in (crops.split(_BATCH) if len(crops) else [crops])
+                for chunk in (torch.split(crops, _BATCH) if len(crops) else [crops])
             ]
             embeddings[name] = torch.cat([o.embedding for o in outputs])
             logits[name] = torch.cat([o.fake_logit for o in outputs])

@@ -14,8 +14,8 @@ MIN_SHARE_OF_LONGEST: Final = 0.25
 def track_logit(stretches: Sequence[ScoredStretch]) -> float:
     """Time-weighted mean of the more suspicious half of a track's time.
 
-    The plain mean would dilute a forged stretch in a genuine video, the maximum would grow with length; half the time is
-    the same share of any length. Needs at least one stretch.
+    The plain mean would dilute a forged stretch in a genuine video, the maximum would grow with length; half the time
+    is the same share of any length. Needs at least one stretch.
     """
     half = sum(s.seconds for s in stretches) / 2
     taken = total = 0.0
@@ -29,7 +29,7 @@ def track_logit(stretches: Sequence[ScoredStretch]) -> float:
 
 
 def video_logit(tracks: Mapping[int, Sequence[ScoredStretch]]) -> float | None:
-    """The most suspicious face's logit, among the faces that are seen long enough to matter; None without any."""
+    """The most suspicious face's logit, among the faces seen long enough to matter; None without any."""
     seconds = {track: sum(s.seconds for s in stretches) for track, stretches in tracks.items() if stretches}
     if not seconds:
         return None

@@ -65,7 +65,7 @@ class AmtenNet(Encoder):
                     nn.init.zeros_(module.bias)
 
     def forward(self, crops: Tensor) -> EncoderOutput:
-        """(N, 3, 128, 128) float RGB in [0, 1] -> EncoderOutput; the network itself reads 0..255, as its authors' does."""
+        """(N, 3, 128, 128) float RGB in [0, 1] -> EncoderOutput; the network reads 0..255."""
         embedding = self.fc2(self.fc1(self.trunk(self.front(crops * 255.0)).flatten(1)))
         logits = self.head(embedding)
         return EncoderOutput(embedding, logits[:, 0] - logits[:, 1])  # class 0 is fake, class 1 real

@@ -14,7 +14,7 @@ from vidguard.errors import InputError
 CROP_SIZE: Final = 224
 """Side in pixels of the aligned crops that the pipeline hands to every encoder."""
 CROP_MARGIN: Final = 1.25
-"""Scale of the crop around the face: forehead to chin, close to the x1.3 box of MesoNet (Afchar 2018) and DeepfakeBench."""
+"""Scale of the crop: forehead to chin, close to the x1.3 box of MesoNet (Afchar 2018) and DeepfakeBench."""
 
 
 @dataclass(frozen=True)

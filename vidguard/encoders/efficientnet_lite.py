@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 (Tan & Le: EfficientNet, ICML 2019; the Lite variants by Google, 2020: ReLU6, no squeeze-excite)."""
+"""EfficientNet-Lite0 (Tan & Le, ICML 2019; its Lite variants by Google, 2020: ReLU6, no squeeze-excite)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class _InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(Encoder):
-    """EfficientNet-Lite0 with one logit: 3.37 M parameters, 160 px input, 1280-dimensional embedding (pooled features)."""
+    """EfficientNet-Lite0 with one logit: 3.37 M parameters, 160 px, 1280-dimensional embedding (pooled)."""
 
     input_size = 160
     embedding_dim = 1280

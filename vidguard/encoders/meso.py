@@ -1,4 +1,4 @@
-"""MesoInception-4 (Afchar, Nozick, Yamagishi, Echizen: MesoNet, WIFS 2018), layer for layer as the authors' Keras code."""
+"""MesoInception-4 (Afchar, Nozick, Yamagishi, Echizen: MesoNet, WIFS 2018), layer for layer as its authors'."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BN_EPS = 1e-3  # Keras' default, which the authors used
 
 
 class InceptionBlock(nn.Module):
-    """Four parallel branches, the wider ones by dilation; ReLU after every convolution; (N, C, H, W) -> (N, sum, H, W)."""
+    """Four branches, wider by dilation; ReLU after every convolution; (N, C, H, W) -> (N, a+b+c+d, H, W)."""
 
     def __init__(self, in_channels: int, a: int, b: int, c: int, d: int) -> None:
         super().__init__()

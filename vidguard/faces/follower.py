@@ -19,14 +19,17 @@ from vidguard.faces.detector import Detections, FaceDetector
 from vidguard.faces.scene import CutFinder
 from vidguard.types import FrameBatch
 
-# A face's looks: this many colour pixels of its aligned crop, less mid-grey, as a unit vector. Over 94 real clips two
-# looks at one person within two seconds have cosine 0.97 (median; 0.70 at 5 %), two people's 0.16 (0.75 at 95 %).
-_LOOKS_SIDE: Final = 12
-_LOOKS_MARGIN: Final = 1.8
+# A face's looks: this many colour pixels of its aligned crop, less mid-grey, as a unit vector. In 94 real clips two
+# looks at one person within two seconds have a median cosine of 0.96 (0.62 at 5 %), two people's 0.22 (0.68 at 95 %).
+# More surroundings (1.8) tell people apart a little better where they stay in place, and fail where they walk past each
+# other.
+_LOOKS_SIDE: Final = 16
+_LOOKS_MARGIN: Final = 1.2
 _MID_GREY: Final = 110.0
+# Of 1,187 sightings matched by place alone, 0.3 % are less like their track's memory.
 _MIN_LIKENESS: Final = 0.4
-# Two likenesses differ by less than two overlaps where people cross, yet say more of who is who.
-_LIKENESS_WEIGHT: Final = 2.0
+# A likeness 0.12 greater outweighs the whole overlap: of 40 pairs of grey portraits that cross, none swap ids.
+_LIKENESS_WEIGHT: Final = 8.0
 # How fast a track's memory of its looks and its velocity follow new sightings.
 _LOOKS_RATE: Final = 0.2
 _VELOCITY_RATE: Final = 0.5
@@ -196,7 +199,7 @@ class FaceFollower:
             & (distance < _REACH + _REACH_PER_SECOND * gap)
             & (torch.maximum(sides / other_sides, other_sides / sides) < _MAX_SIZE_RATIO)
         )
-        gain = (_LIKENESS_WEIGHT * likeness + pairwise_iou(predicted, boxes)) * possible
+        gain = (_LIKENESS_WEIGHT * (likeness - _MIN_LIKENESS) + pairwise_iou(predicted, boxes)) * possible
         return {ids[row]: sightings[column] for row, column in assign(gain.tolist())}
 
     def _take(self, seen: dict[int, _Sighting], time: float) -> list[FollowedFace]:

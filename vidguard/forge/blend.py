@@ -1,12 +1,13 @@
 """Fakes from pristine faces: a face blended with a changed copy of itself, or with another person's.
 
-The first is the self-blended image of Shiohara & Yamasaki (CVPR 2022, section 3.2): what a detector can learn from it is
+The first is the self-blended image of Shiohara & Yamasaki (CVPR 2022, section 3.2): what can be learnt from it is
 the blending boundary and the mismatch of colour, sharpness and position inside it, not any one generator's fingerprint.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -93,56 +94,65 @@ def forge_face(
     image: (H, W, 3) uint8 RGB; landmarks: (5, 2) px. Without a donor the face is blended with a changed copy of itself.
     Gives the forged picture and the mask (H, W) float32 in [0, 1] of what was replaced. Deterministic in its arguments.
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise InputError(f"image must be (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}")
+    _check(image, landmarks, donor, donor_landmarks)
     landmarks = np.asarray(landmarks, np.float32)
-    if landmarks.shape != (5, 2) or not np.isfinite(landmarks).all():
-        raise InputError("landmarks must be five finite points")
-    if (donor is None) != (donor_landmarks is None):
-        raise InputError("a donor picture and its landmarks come together")
     x0, y0, x1, y1 = _surroundings(image.shape[:2], landmarks)
     if x1 - x0 < 8 or y1 - y0 < 8:
         raise InputError("the face lies outside the picture or is smaller than 8 px")
-    target = image[y0:y1, x0:x1].astype(np.float32)
-    local = landmarks - np.float32([x0, y0])
-    interocular = float(np.hypot(*(local[1] - local[0])))
+    target: FloatImage = image[y0:y1, x0:x1].astype(np.float32)
+    local = landmarks - np.array([x0, y0], np.float32)
     rng = np.random.default_rng(recipe.seed)
     mask = region_mask(target.shape[:2], local, recipe.region, deform=recipe.deform, softness=recipe.softness, rng=rng)
-    placed = _placement(recipe, local, interocular)
-    if donor is None or donor_landmarks is None:
-        source = target
-    else:
+    source = target
+    if donor is not None and donor_landmarks is not None:
         source = _fit_donor(donor, donor_landmarks, target, local, mask, recipe.color_match)
-    source = source * np.float32(recipe.gain) + np.float32(recipe.offset)
+    source = source * np.array(recipe.gain, np.float32) + np.array(recipe.offset, np.float32)
     if recipe.soften_target:
         target = _change_detail(target, recipe.detail)
     else:
         source = _change_detail(source, recipe.detail)
-    size = (target.shape[1], target.shape[0])
-    source = cv2.warpAffine(source, placed, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    mask = cv2.warpAffine(mask, placed, size, flags=cv2.INTER_LINEAR) * recipe.opacity
+    placed = _placement(recipe, local)
+    mask = _warp(mask, placed, target.shape, cv2.BORDER_CONSTANT) * np.float32(recipe.opacity)
+    source = _warp(source, placed, target.shape, cv2.BORDER_REFLECT_101)
+    forged, whole_mask = image.copy(), np.zeros(image.shape[:2], np.float32)
     blended = target + mask[..., None] * (source - target)
-    forged = image.copy()
-    # outside the mask the picture stays as it was, unless the surroundings themselves were changed
     forged[y0:y1, x0:x1] = np.clip(np.round(blended), 0, 255).astype(np.uint8)
-    whole_mask = np.zeros(image.shape[:2], np.float32)
     whole_mask[y0:y1, x0:x1] = mask
     return forged, whole_mask
 
 
+def _check(
+    image: ByteImage,
+    landmarks: NDArray[np.float32],
+    donor: ByteImage | None,
+    donor_landmarks: NDArray[np.float32] | None,
+) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise InputError(f"image must be (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}")
+    if np.shape(landmarks) != (5, 2) or not np.isfinite(landmarks).all():
+        raise InputError("landmarks must be five finite points")
+    if (donor is None) != (donor_landmarks is None):
+        raise InputError("a donor picture and its landmarks come together")
+
+
+def _warp(image: NDArray[Any], matrix: NDArray[np.float64], shape: tuple[int, ...], border: int) -> FloatImage:
+    size = (shape[1], shape[0])
+    return np.asarray(cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=border), np.float32)
+
+
 def _surroundings(shape: tuple[int, ...], landmarks: NDArray[np.float32]) -> tuple[int, int, int, int]:
     axes = face_axes(landmarks)
-    reach = np.float32([(-3.2, -1.9), (3.2, -1.9), (3.2, 2.7), (-3.2, 2.7)]) @ axes[:, :2].T + axes[:, 2]
+    reach = np.array([(-3.2, -1.9), (3.2, -1.9), (3.2, 2.7), (-3.2, 2.7)], np.float32) @ axes[:, :2].T + axes[:, 2]
     low, high = np.floor(reach.min(0)).astype(int), np.ceil(reach.max(0)).astype(int)
     height, width = shape[:2]
     return max(low[0], 0), max(low[1], 0), min(high[0], width), min(high[1], height)
 
 
-def _placement(recipe: BlendRecipe, landmarks: NDArray[np.float32], interocular: float) -> NDArray[np.float64]:
-    center = landmarks.mean(axis=0)
-    matrix = cv2.getRotationMatrix2D((float(center[0]), float(center[1])), recipe.rotation_degrees, recipe.scale)
+def _placement(recipe: BlendRecipe, landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
+    (x, y), interocular = landmarks.mean(axis=0), float(np.hypot(*(landmarks[1] - landmarks[0])))
+    matrix = np.array(cv2.getRotationMatrix2D((float(x), float(y)), recipe.rotation_degrees, recipe.scale), np.float64)
     matrix[:, 2] += np.asarray(recipe.shift) * interocular
-    return np.asarray(matrix, np.float64)
+    return matrix
 
 
 def _fit_donor(
@@ -153,13 +163,11 @@ def _fit_donor(
     mask: FloatImage,
     color_match: float,
 ) -> FloatImage:
-    lift = np.float32([[0, 0, 1]])
+    lift = np.array([[0, 0, 1]], np.float32)
     to_target = np.concatenate([face_axes(landmarks), lift])
     from_donor = np.linalg.inv(np.concatenate([face_axes(np.asarray(donor_landmarks, np.float32)), lift]))
     matrix = (to_target @ from_donor)[:2]
-    size = (target.shape[1], target.shape[0])
-    fitted = cv2.warpAffine(donor, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    fitted = fitted.astype(np.float32)
+    fitted = _warp(donor, matrix, target.shape, cv2.BORDER_REFLECT_101)
     inside = mask > 0.5
     if inside.sum() < 16:
         return fitted

@@ -18,7 +18,8 @@ def jpeg(image: ByteImage, quality: int) -> ByteImage:
     ok, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not ok:
         raise InputError(f"no JPEG could be made of an image of shape {image.shape}")
-    return np.asarray(cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def h264(frames: Sequence[ByteImage], crf: int, *, fps: int = 25) -> list[ByteImage]:

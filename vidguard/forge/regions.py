@@ -47,7 +47,7 @@ def region_mask(
     interocular = 2.0 * float(np.hypot(*axes[:, 0])) + 1e-6
     outline = np.asarray(REGIONS[region], np.float32)
     points = outline @ axes[:, :2].T + axes[:, 2]
-    mask = np.zeros(shape, np.float32)
+    mask: FloatImage = np.zeros(shape, np.float32)
     cv2.fillPoly(mask, [np.round(points * 16).astype(np.int32)], 1.0, cv2.LINE_AA, shift=4)
     if deform > 0:
         mask = _elastic(mask, deform * interocular, rng)
@@ -61,5 +61,5 @@ def _elastic(mask: FloatImage, amplitude_px: float, rng: np.random.Generator) ->
     dx, dy = (cv2.resize(rng.normal(0, amplitude_px, (5, 5)).astype(np.float32), (width, height),
                          interpolation=cv2.INTER_CUBIC) for _ in range(2))  # fmt: skip
     xs, ys = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    warped: FloatImage = cv2.remap(mask, xs + dx, ys + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    return warped
+    warped = cv2.remap(mask, xs + dx, ys + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return np.asarray(warped, np.float32)

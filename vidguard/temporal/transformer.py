@@ -21,7 +21,7 @@ class TemporalOutput:
 
 
 class TimeEncoding(nn.Module):
-    """Continuous time in seconds -> features: sines and cosines at periods from 0.1 to 25.6 s, so any frame rate fits."""
+    """Seconds -> features: sines and cosines at periods from 0.1 to 25.6 s, so any frame rate fits."""
 
     periods: Tensor
 

@@ -49,8 +49,8 @@ class FrameTokens:
 class WindowedJudge:
     """State machine over one track: push frames, get final frame logits as early as they are final.
 
-    Window k covers the frames [k hop, k hop + length); the last one ends with the track. A frame's logit is the mean over
-    the windows that cover it. Keeps at most one window of tokens.
+    Window k covers the frames [k hop, k hop + length); the last one ends with the track. A frame's logit is the mean
+    over the windows that cover it. Keeps at most one window of tokens.
     """
 
     judge: JudgeWindow

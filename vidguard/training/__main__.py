@@ -1,4 +1,4 @@
-"""`python -m vidguard.training`: the stages that make a weight set, each restartable from what the earlier ones wrote."""
+"""The stages that make a weight set, each restartable from what the earlier ones wrote."""
 
 from __future__ import annotations
 

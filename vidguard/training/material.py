@@ -81,7 +81,7 @@ def read_manifest(index: Path, *, calibration_fold: int) -> list[Row]:
     Raises InputError when a group stands in two splits; rows without a group (unknown source) are taken as they are.
     """
     with index.open(newline="") as file:
-        rows = [Row(**{k: r[k] for k in _COLUMNS[:6]}) for r in csv.DictReader(file)]
+        rows = [_row(r) for r in csv.DictReader(file)]
     rows = [r for r in rows if r.split in ("train", "val")]
     rows = [
         replace(r, split="val") if _is_video(r.path) and zlib.crc32(r.group.encode()) % calibration_fold == 0 else r
@@ -126,11 +126,13 @@ def build_store(index: Path, folder: Path, recipe: MaterialRecipe) -> Store:
 def open_store(folder: Path) -> Store:
     """Open what `build_store` wrote."""
     with (folder / "rows.csv").open(newline="") as file:
-        rows = tuple(
-            Row(**{**r, "track": int(r["track"]), "time": float(r["time"])})  # type: ignore[arg-type]
-            for r in csv.DictReader(file)
-        )
+        rows = tuple(replace(_row(r), track=int(r["track"]), time=float(r["time"])) for r in csv.DictReader(file))
     return Store(np.load(folder / "crops.npy", mmap_mode="r"), np.load(folder / "landmarks.npy"), rows)
+
+
+def _row(fields: dict[str, str]) -> Row:
+    path, label, kind, dataset, split, group = (fields[c] for c in _COLUMNS[:6])
+    return Row(path, label, kind, dataset, split, group)
 
 
 def _is_video(path: str) -> bool:
@@ -146,12 +148,13 @@ def _still_face(
     largest = int((found.boxes_xyxy_px[:, 2] - found.boxes_xyxy_px[:, 0]).argmax()) if len(found.probs) else None
     if row.dataset in _ALREADY_CROPPED:
         image = frame[0].permute(1, 2, 0).numpy()
-        scale = np.float32([CROP_SIZE / image.shape[1], CROP_SIZE / image.shape[0]])
+        scale = np.array([CROP_SIZE / image.shape[1], CROP_SIZE / image.shape[0]], np.float32)
         points = np.full((5, 2), np.nan, np.float32)
         if largest is not None:
             points = found.landmarks_px[largest].numpy() * scale
         flag = cv2.INTER_AREA if image.shape[0] > CROP_SIZE else cv2.INTER_CUBIC
-        yield cv2.resize(image, (CROP_SIZE, CROP_SIZE), interpolation=flag), points, row
+        resized = cv2.resize(image, (CROP_SIZE, CROP_SIZE), interpolation=flag)
+        yield np.asarray(resized, np.uint8), points, row
     elif largest is not None:
         yield from _cut(frame, torch.zeros(1, dtype=torch.long), found.landmarks_px[largest : largest + 1], [row])
 

@@ -1,4 +1,4 @@
-"""Sequences of one face with known truth in time: pristine tracks, whole or in part forged, then degraded as a whole."""
+"""Sequences of one face with known truth in time: pristine tracks, in part or whole forged, then degraded."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def train_temporal(judge: Judge, sequences: Seq[Sequence], recipe: TemporalRecip
 def collate(
     sequences: Seq[Sequence], fused: Seq[Tensor], rng: np.random.Generator
 ) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, Tensor]:
-    """A random window of each sequence, padded: embeddings, logits (B, T), times (B, T), valid (B, T), is_fake (B, T)."""
+    """A random window of each sequence, padded: embeddings, then logits, times, valid, is_fake as (B, T)."""
     parts = []
     for sequence in sequences:
         longest = min(len(sequence.tokens), WINDOW_FRAMES)

@@ -33,14 +33,17 @@ class ColorSpec:
     matrix: Matrix
     full_range: bool
     transfer: Transfer = "sdr"
+    is_tagged: bool = True
+    """Whether the stream names its matrix; where it doesn't, the height decides."""
 
 
 def nv12_to_rgb(luma: Tensor, chroma: Tensor, spec: ColorSpec, *, bit_depth: int = 8) -> Tensor:
     """Convert one semi-planar 4:2:0 picture to (3, H, W) float RGB on its device, each in [0, 1] and still non-linear.
 
     luma: (H, W) uint8, or uint16 with the bit_depth significant bits on top (P010, P016); chroma: (h, w, 2) likewise,
-    Cb then Cr, h and w half of H and W rounded either way. Chroma is replicated, not interpolated: that is what
-    swscale's fast 8-bit path does, so that the GPU agrees with the CPU. Source: ITU-R BT.601, BT.709, BT.2020.
+    Cb then Cr, h and w half of H and W rounded either way. Chroma is replicated, not interpolated: that is what swscale
+    does in 8 bit, so that the GPU agrees with the CPU within 3 of 255; in 10 bit swscale interpolates, and the two
+    differ more along edges of colour. Source: ITU-R BT.601, BT.709, BT.2020.
     """
     height, width = luma.shape
     rows = (torch.arange(height, device=luma.device) // 2).clamp_(max=chroma.shape[0] - 1)

@@ -20,6 +20,7 @@ class Deinterlacer:
         self.num_interlaced = 0
         self._graph: Graph | None = None
         self._layout: tuple[int, int, str] | None = None
+        self._last: VideoFrame | None = None
 
     def run(self, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
         """Yield as many frames as come in, in order."""
@@ -34,14 +35,19 @@ class Deinterlacer:
                 yield frame
             else:
                 self._graph.vpush(frame)
+                self._last = frame
                 yield from self._ready()
         yield from self._drain()
 
     def _drain(self) -> Iterator[VideoFrame]:
-        if self._graph is not None:
-            self._graph.vpush(None)
+        if self._graph is not None and self._last is not None:
+            # bwdif looks one frame ahead. Told that the stream ends, it would pass the last frame still combed; so the
+            # last frame follows itself, and that copy never comes out.
+            if self._last.pts is not None:
+                self._last.pts += max(self._last.duration, 1)
+            self._graph.vpush(self._last)
             yield from self._ready()
-            self._graph = None
+            self._graph = self._last = None
 
     def _ready(self) -> Iterator[VideoFrame]:
         while self._graph is not None:

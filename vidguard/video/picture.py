@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 from av.container import InputContainer
 from av.video.frame import VideoFrame
@@ -24,6 +24,8 @@ _MAX_SAMPLE_ASPECT: Final = 4
 _MATRICES: Final[dict[int, Matrix]] = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
 _UNSPECIFIED_SPACES: Final = (0, 2)  # 0 is RGB, which has no matrix
 _FULL_RANGE: Final = 2
+# How much earlier than its header says a stream may end: encoders round, and the last frame may not be counted.
+_END_TOLERANCE_SECONDS: Final = 0.5
 _TRANSFERS: Final[dict[int, Transfer]] = {16: "pq", 18: "hlg"}
 
 
@@ -34,6 +36,7 @@ class Picture:
     width: int
     """After non-square samples were stretched, the same for every frame of the stream."""
     height: int
+    is_stretched: bool
     color: ColorSpec
     orientation: Orientation
     notes: tuple[str, ...]
@@ -49,17 +52,20 @@ def read_picture(stream: VideoStream, first: VideoFrame | None) -> Picture:
         notes.append(f"sample aspect ratio {aspect} was ignored")
     elif aspect != 1:
         width = max(1, round(width * aspect))
-        notes.append(f"samples of aspect ratio {aspect} were stretched to square pixels: width {shown.width} to {width}")
+        notes.append(
+            f"samples of aspect ratio {aspect} were stretched to square pixels: width {shown.width} to {width}"
+        )
     color = _read_color(shown.colorspace, shown.color_range, stream, height, notes)
-    return Picture(width, height, color, _read_orientation(first, notes), tuple(notes))
+    stretched = width != shown.width
+    return Picture(width, height, stretched, color, _read_orientation(first, notes), tuple(notes))
 
 
 def describe(
     source: Source, container: InputContainer, stream: VideoStream, picture: Picture, first: VideoFrame | None
 ) -> SourceInfo:
     """Put together what the header and the first frame say."""
+    rate = frame_rate(stream, first)
     width, height = picture.orientation.size(picture.width, picture.height)
-    rate = stream.average_rate or stream.guessed_rate
     duration = stream_seconds(stream)
     if duration is None and container.duration is not None:
         duration = container.duration / AV_TIME_BASE
@@ -72,7 +78,7 @@ def describe(
         width=width or None,
         height=height or None,
         rotation_degrees=picture.orientation.rotation_degrees,
-        frame_rate=float(rate) if rate else None,
+        frame_rate=None if rate is None else float(rate),
         start_seconds=first.time if first is not None and first.time is not None else 0.0,
         duration_seconds=duration,
         num_frames_header=stream.frames or None,
@@ -85,6 +91,13 @@ def describe(
         num_video_streams=len(container.streams.video),
         stream_index=stream.index,
     )
+
+
+def frame_rate(stream: VideoStream, first: VideoFrame | None) -> Fraction | None:
+    """Give the average rate by the container's times or, where it has none, the rate the codec or header states."""
+    has_times = first is None or first.pts is not None
+    rates = (stream.average_rate, stream.guessed_rate)
+    return next((rate for rate in (rates if has_times else reversed(rates)) if rate), None)
 
 
 def stream_seconds(stream: VideoStream) -> float | None:
@@ -101,13 +114,30 @@ def stream_seconds(stream: VideoStream) -> float | None:
         return None
 
 
+def promised_end_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    """Give when the video is to end by its header; a container's length counts only where video is all it holds."""
+    seconds = stream_seconds(stream)
+    if seconds is None and len(container.streams) == 1 and container.duration is not None:
+        return container.duration / AV_TIME_BASE
+    return seconds
+
+
+def early_end(promised: float | None, start: float, end: float) -> str | None:
+    """Say so if a video shown from start to end (seconds) breaks off before its header's promise."""
+    # Matroska counts durations from zero, others from the first frame: only a negative start needs regard to be safe.
+    if promised is None or end - min(start, 0.0) >= promised - _END_TOLERANCE_SECONDS:
+        return None
+    return f"the video ends at {end:.2f} s, its header promised {promised:.2f} s"
+
+
 def pixel_format(frame: VideoFrame) -> str:
     """Name the pixel format in memory; of a frame on the GPU the one underneath."""
     return (frame.sw_format or frame.format).name
 
 
 def _read_color(space: int, range_: int, stream: VideoStream, height: int, notes: list[str]) -> ColorSpec:
-    matrix = _MATRICES.get(space)
+    named = _MATRICES.get(space)
+    matrix = named
     if matrix is None:
         matrix = "bt709" if height >= _HD_HEIGHT else "bt601"
         if space not in _UNSPECIFIED_SPACES:
@@ -116,11 +146,12 @@ def _read_color(space: int, range_: int, stream: VideoStream, height: int, notes
     if transfer != "sdr":
         notes.append(f"HDR ({transfer}) was tone mapped: 203 cd/m2 is white, roll-off to 1000, gamma 2.4, BT.709")
     full = range_ == _FULL_RANGE or (stream.codec_context.pix_fmt or "").startswith("yuvj")
-    return ColorSpec(matrix, full, transfer)
+    return ColorSpec(matrix, full, transfer, is_tagged=named is not None)
 
 
 def _read_orientation(first: VideoFrame | None, notes: list[str]) -> Orientation:
-    matrix = None if first is None else first.side_data.get("DISPLAYMATRIX")
+    # PyAV's stubs call side_data a dict of motion vectors; it maps every kind of side data to a buffer.
+    matrix: Any = None if first is None else first.side_data.get("DISPLAYMATRIX")
     orientation = Orientation() if matrix is None else from_display_matrix(bytes(matrix))
     if orientation.is_mirrored:
         notes.append("the picture is stored mirrored and was mirrored back")

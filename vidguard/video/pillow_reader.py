@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from io import BytesIO
 from types import TracebackType
 from typing import Final
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
 
 from vidguard.config import Limits
 from vidguard.errors import InputError, LimitError, SourceError
 from vidguard.types import FrameBatch, SourceInfo
 from vidguard.video.limits import check_pixels
-from vidguard.video.reader import require_batch_size
+from vidguard.video.reader import require_batch_size, require_increasing
+from vidguard.video.sampler import FrameSampler
 from vidguard.video.source import Source
 
 # Formats Pillow decodes itself; EPS and the like would start other programs.
@@ -40,20 +43,124 @@ def is_still_image(source: Source) -> bool:
 
 
 def open_still(source: Source, device: torch.device, limits: Limits) -> PillowReader:
-    """Read a still image whole: one frame at 0.0 s.
+    """Read a still image: one frame at 0.0 s, turned upright by its EXIF orientation, alpha composited on black.
 
-    Raises SourceError where it can't be decoded at all, LimitError for one of more than max_pixels.
+    Raises SourceError for what Pillow can't identify, LimitError for a picture of more than max_pixels.
     """
-    opened = _open(source)
-    with opened:
-        check_pixels(source.name, opened.width, opened.height, limits)
-        notes = []
-        if getattr(opened, "is_animated", False):
-            notes.append("only the first picture of several was read")
-        turn = opened.getexif().get(_EXIF_ORIENTATION, 1)
+    with _identify(source) as picture:
+        check_pixels(source.name, picture.width, picture.height, limits)
+        notes = ["only the first picture of several was read"] if getattr(picture, "is_animated", False) else []
+        frame = None
         try:
-            with Image.MAX_IMAGE_PIXELS_LOCK if False else opened:
-                upright = ImageOps.exif_transpose(opened)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise SourceError(f"{source.name} is damaged: {error}") from error
-    return PillowReader(source, device, upright, turn, notes)
+            frame = _upright_rgb(picture)
+        except (OSError, SyntaxError, ValueError) as error:  # what Pillow's decoders raise for damaged data
+            notes.append(f"the image can't be decoded: {error}")
+        turn = _EXIF_ROTATION_DEGREES.get(picture.getexif().get(_EXIF_ORIENTATION, 1), 0)
+        width, height = picture.size if turn in (0, 180) else picture.size[::-1]
+        info = SourceInfo(
+            kind="image",
+            name=source.name,
+            container=(picture.format or "").lower(),
+            codec=(picture.format or "").lower(),
+            pixel_format=picture.mode,
+            width=width,
+            height=height,
+            rotation_degrees=turn,
+            num_frames_header=1,
+            size_bytes=source.size_bytes,
+            sha256=source.sha256,
+        )
+    source.close()
+    return PillowReader(info, frame, device, tuple(notes))
+
+
+class PillowReader:
+    """A still image as a stream of one frame."""
+
+    backend = "pillow"
+
+    def __init__(self, info: SourceInfo, frame: Tensor | None, device: torch.device, notes: tuple[str, ...]) -> None:
+        """Hold frame, (3, H, W) uint8 RGB, or None where it couldn't be decoded."""
+        self.info = info
+        self.notes = notes
+        self.damaged = frame is None
+        self.num_frames_decoded = 0
+        self._frame = frame
+        self._device = device
+        self._taken = False
+
+    def batches(self, *, frames_per_second: float | None = None, batch_size: int = 8) -> Iterator[FrameBatch]:
+        """Yield the one frame; see VideoReader."""
+        require_batch_size(batch_size)
+        FrameSampler(frames_per_second)  # refuses a bad rate here as everywhere
+        batch = self._take()
+        return iter([batch] if len(batch) else [])
+
+    def frames_at(self, times_seconds: Sequence[float]) -> FrameBatch:
+        """Give the one frame, if any time is asked for; see VideoReader."""
+        require_increasing(times_seconds)
+        batch = self._take()
+        return batch if times_seconds else FrameBatch(batch.frames[:0], ())
+
+    def close(self) -> None:
+        """Release the picture."""
+        self._frame = None
+
+    def __enter__(self) -> PillowReader:
+        """Enter a with block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close at the end of a with block."""
+        self.close()
+
+    def _take(self) -> FrameBatch:
+        if self._taken:
+            raise InputError("a source is read once; open it again for another pass")
+        self._taken = True
+        if self._frame is None:
+            blank = (0, 3, self.info.height or 0, self.info.width or 0)
+            return FrameBatch(torch.empty(blank, dtype=torch.uint8, device=self._device), ())
+        self.num_frames_decoded = 1
+        return FrameBatch(self._frame[None].to(self._device), (0.0,))
+
+
+def _identify(source: Source) -> Image.Image:
+    # FFmpeg needs a stream without a name, Pillow one with all the methods of a file.
+    data = BytesIO(source.stream().read())
+    try:
+        return Image.open(data, formats=_registered_formats())
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise LimitError(f"{source.name}: {error}") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        hint = "; install HEIC support with: pip install 'vidguard[heif]'" if source.head[4:8] == b"ftyp" else ""
+        raise SourceError(f"{source.name} is not an image Pillow can read{hint}") from error
+
+
+def _registered_formats() -> tuple[str, ...]:
+    with suppress(ImportError):  # optional: vidguard[heif]
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _upright_rgb(picture: Image.Image) -> Tensor:
+    upright = ImageOps.exif_transpose(picture)
+    if upright.has_transparency_data:
+        rgba = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
+    elif upright.mode.startswith("I;16"):  # Pillow would clip 16-bit grey instead of scaling it
+        upright = Image.fromarray((np.asarray(upright, dtype=np.uint16) >> 8).astype(np.uint8))
+    return torch.from_numpy(np.array(upright.convert("RGB"))).permute(2, 0, 1).contiguous()
+
+
+def _is_animated(source: Source) -> bool:
+    try:
+        with Image.open(BytesIO(source.stream().read()), formats=("GIF", "PNG")) as picture:
+            return bool(getattr(picture, "is_animated", False))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False  # damaged or hostile: reading it as an image will say how

@@ -12,9 +12,9 @@ from torch.nn.functional import interpolate
 from torch.utils.dlpack import from_dlpack
 
 from vidguard.config import Limits
-from vidguard.errors import BackendError
+from vidguard.errors import BackendError, SourceError
 from vidguard.video.color import nv12_to_rgb, to_uint8, tone_map_to_sdr
-from vidguard.video.container import choose_stream, open_container
+from vidguard.video.container import choose_stream, decoder_options, open_container
 from vidguard.video.picture import Picture, pixel_format
 from vidguard.video.pyav_reader import PyAvReader
 from vidguard.video.source import Source
@@ -36,18 +36,26 @@ def open_nvdec(source: Source, device: torch.device, limits: Limits) -> PyAvRead
     index = torch.cuda.current_device() if device.index is None else device.index
     # PyAV shares torch's primary CUDA context when frames stay on the device.
     hwaccel = HWAccel("cuda", device=str(index), allow_software_fallback=False, is_hw_owned=True)
+    with open_container(source, limits) as plain:
+        choose_stream(plain, source.name)  # what is wrong with the source itself is said before the hardware is blamed
     try:
         container = open_container(source, limits, hwaccel=hwaccel)
-    except RuntimeError as error:  # PyAV's word for "no stream is compatible" and for a missing driver
-        raise BackendError(f"NVDEC refused {source.name}: {error}") from error
+    except (RuntimeError, SourceError) as error:  # no hardware decoder for any stream; no driver
+        raise BackendError(f"NVDEC refused {source.name}: {error.__cause__ or error}") from error
     try:
         stream, notes = choose_stream(container, source.name)
-        stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
+        stream.codec_context.options = decoder_options(limits)
         reader = PyAvReader(
-            "pyav-nvdec", source, container, stream, limits=limits, notes=notes, deinterlace=False
+            "pyav-nvdec",
+            source,
+            container,
+            stream,
+            lambda picture: NvdecCanvas(picture, torch.device("cuda", index)),
+            limits=limits,
+            notes=notes,
+            deinterlace=False,
         )
         _require_usable(reader.first, stream.codec_context.name)
-        reader.canvas = NvdecCanvas(reader.picture, torch.device("cuda", index))
     except BaseException:
         container.close()
         raise
@@ -66,7 +74,7 @@ def _require_usable(first: VideoFrame | None, codec: str) -> None:
 
 
 class NvdecCanvas:
-    """Converts NV12 and P010 in torch on the GPU: matrix and range of the stream, chroma replicated, HDR tone mapped."""
+    """Converts NV12 and P010 in torch on the GPU: the stream's matrix and range, chroma replicated, HDR tone mapped."""
 
     def __init__(self, picture: Picture, device: torch.device) -> None:
         """Prepare for frames of one stream."""
@@ -98,5 +106,3 @@ class NvdecCanvas:
     def finish(self, frames: Tensor) -> Tensor:
         """Turn upright."""
         return self._picture.orientation.apply(frames)
-
-

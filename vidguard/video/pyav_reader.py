@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import chain
 from types import TracebackType
 from typing import Final
@@ -17,17 +17,22 @@ from av.video.stream import VideoStream
 from vidguard.config import Limits
 from vidguard.errors import InputError
 from vidguard.types import FrameBatch
-from vidguard.video.container import AV_TIME_BASE
 from vidguard.video.deinterlace import Deinterlacer
-from vidguard.video.picture import DEFAULT_FRAME_RATE, describe, pixel_format, read_picture, stream_seconds
+from vidguard.video.picture import (
+    DEFAULT_FRAME_RATE,
+    Picture,
+    describe,
+    early_end,
+    frame_rate,
+    promised_end_seconds,
+    read_picture,
+)
 from vidguard.video.reader import Canvas, fill_batches, one_batch, pick_shown, require_batch_size, require_increasing
 from vidguard.video.sampler import FrameSampler, Timeline
-from vidguard.video.source import Source, Stream
+from vidguard.video.source import Source
 
 # Reading goes on after errors in the middle of a file, but not for ever where no packet comes any more.
 _MAX_READ_ERRORS_IN_A_ROW: Final = 32
-# How much earlier than its header says a stream may end: encoders round, and the last frame may not be counted.
-_END_TOLERANCE_SECONDS: Final = 0.5
 
 
 class PyAvReader:
@@ -43,15 +48,15 @@ class PyAvReader:
         source: Source,
         container: InputContainer,
         stream: VideoStream,
+        canvas_for: Callable[[Picture], Canvas[VideoFrame]],
         *,
         limits: Limits,
         notes: Sequence[str] = (),
         deinterlace: bool = True,
     ) -> None:
-        """Take over source and container, both closed by `close`; ``canvas`` is to be set before frames are asked for."""
+        """Take over source and container, both closed by `close`; make the canvas for what the first frame shows."""
         self.backend = backend
         self.num_frames_decoded = 0
-        self.canvas: Canvas[VideoFrame]
         self._source = source
         self._container = container
         self._stream = stream
@@ -59,19 +64,20 @@ class PyAvReader:
         self._notes = list(notes)
         self._troubles: Counter[str] = Counter()
         self._deinterlacer = Deinterlacer() if deinterlace else None
-        rate = stream.average_rate or stream.guessed_rate or DEFAULT_FRAME_RATE
-        self._timeline = Timeline(float(1 / rate))
         self._taken = False
         self._raw = self._decoded()
         self.first = next(self._raw, None)
+        self._timeline = Timeline(float(1 / (frame_rate(stream, self.first) or DEFAULT_FRAME_RATE)))
         self.picture = read_picture(stream, self.first)
         self.info = describe(source, container, stream, self.picture, self.first)
+        self.promised_end_seconds = promised_end_seconds(container, stream)
         self._notes += self.picture.notes
+        self._canvas = canvas_for(self.picture)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What happened on the way, in sentences; grows while frames are read."""
-        notes = [*self._notes, *(f"{trouble} ({count} times)" for trouble, count in self._troubles.items())]
+        notes = [*self._notes, *(f"{what} ({n} times)" if n > 1 else what for what, n in self._troubles.items())]
         if self._timeline.num_repaired:
             notes.append(f"{self._timeline.num_repaired} missing or non-increasing times were reconstructed")
         if self._deinterlacer is not None and self._deinterlacer.num_interlaced:
@@ -88,12 +94,12 @@ class PyAvReader:
         require_batch_size(batch_size)
         sampler = FrameSampler(frames_per_second)
         frames = self._take_frames()
-        return fill_batches(((f, pts) for f, pts in frames if sampler.wants(pts)), self.canvas, batch_size)
+        return fill_batches(((f, pts) for f, pts in frames if sampler.wants(pts)), self._canvas, batch_size)
 
     def frames_at(self, times_seconds: Sequence[float]) -> FrameBatch:
         """Give the frames shown at increasing times, decoding up to the last; see VideoReader."""
         require_increasing(times_seconds)
-        return one_batch(pick_shown(self._take_frames(), times_seconds), self.canvas, len(times_seconds))
+        return one_batch(pick_shown(self._take_frames(), times_seconds), self._canvas, len(times_seconds))
 
     def close(self) -> None:
         """Release the decoder; the caller's file object stays open."""
@@ -140,7 +146,10 @@ class PyAvReader:
             self.num_frames_decoded += 1
             end = pts + (float(frame.duration * frame.time_base) if frame.time_base else 0.0)
             yield frame, pts
-        self._note_early_end(start or 0.0, end)
+        if self._source.was_cut:
+            self._troubles[f"the pipe was cut after max_bytes={self._limits.max_bytes}"] += 1
+        if early := early_end(self.promised_end_seconds, start or 0.0, end):
+            self._troubles[early] += 1
 
     def _is_acceptable(self, frame: VideoFrame, size: tuple[int, int]) -> bool:
         if frame.is_corrupt:
@@ -149,27 +158,24 @@ class PyAvReader:
             self._troubles[f"frames of more than max_pixels={self._limits.max_pixels} were left out"] += 1
             return False
         if (frame.width, frame.height) != size:
-            note = f"the picture's size changes on the way; every frame is scaled to the first one's {size[0]}x{size[1]}"
+            note = (
+                f"the picture's size changes on the way; every frame is scaled to the first one's {size[0]}x{size[1]}"
+            )
             if note not in self._notes:
                 self._notes.append(note)
         return True
 
-    def _note_early_end(self, start: float, end: float) -> None:
-        expected = stream_seconds(self._stream)
-        if expected is None and len(self._container.streams) == 1 and self._container.duration is not None:
-            expected = self._container.duration / AV_TIME_BASE
-        # Matroska counts its durations from zero, the others from the first frame: the smaller end is safe.
-        if expected is not None and end - min(start, 0.0) < expected - _END_TOLERANCE_SECONDS:
-            self._troubles[f"the video ends at {end:.2f} s, its header promised {expected:.2f} s"] += 1
-
-    def _decoded(self) -> Iterator[VideoFrame]:
+    def _decoded(self) -> Generator[VideoFrame, None, None]:
         for packet in self._packets():
             try:
                 frames = self._stream.codec_context.decode(packet)
             except av.FFmpegError as error:
                 self._troubles[f"packets that can't be decoded: {error.strerror}"] += 1
                 continue
-            yield from frames
+            for frame in frames:
+                if frame.time_base is None:  # PyAV sets it from the packet, and the flush has none
+                    frame.time_base = self._stream.time_base
+                yield frame
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
         failures = 0
@@ -177,6 +183,8 @@ class PyAvReader:
             try:
                 for packet in self._container.demux(self._stream):
                     failures = 0
+                    if packet.is_corrupt:  # MPEG-TS: lost or broken transport packets
+                        self._troubles["packets the container marks as corrupt"] += 1
                     if packet.size:
                         yield packet
                 break

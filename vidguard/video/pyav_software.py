@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, VideoReformatter
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vidguard.config import Limits
 from vidguard.video.color import Matrix, to_uint8, tone_map_to_sdr
-from vidguard.video.container import choose_stream, open_container
+from vidguard.video.container import choose_stream, decoder_options, open_container
 from vidguard.video.picture import Picture
 from vidguard.video.pyav_reader import PyAvReader
 from vidguard.video.source import Source
 
 # SWS_CS_* of FFmpeg's swscale.h.
 _SWSCALE_MATRIX: dict[Matrix, int] = {"bt709": 1, "bt601": 5, "bt2020": 9}
-# swscale's planar RGB is stored green, blue, red. Planar, because it is both faster (0.6 against 2.5 ms for a 1080p frame
-# with the reordering that packed RGB needs) and closer to the exact value (10 bit: 0.5 against 2.8 of 255).
+# swscale's planar RGB is stored green, blue, red. Planar, because it is both faster (0.6 against 2.5 ms for a 1080p
+# frame with the reordering that packed RGB needs) and closer to the exact value (10 bit: 0.5 against 2.8 of 255).
 _RGB_PLANES = (2, 0, 1)
 
 
@@ -31,9 +33,16 @@ def open_software(source: Source, device: torch.device, limits: Limits, notes: S
     try:
         stream, stream_notes = choose_stream(container, source.name)
         stream.thread_type = "AUTO"
-        stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
-        reader = PyAvReader("pyav", source, container, stream, limits=limits, notes=(*notes, *stream_notes))
-        reader.canvas = SoftwareCanvas(reader.picture, device)
+        stream.codec_context.options = decoder_options(limits)
+        reader = PyAvReader(
+            "pyav",
+            source,
+            container,
+            stream,
+            lambda picture: SoftwareCanvas(picture, device),
+            limits=limits,
+            notes=(*notes, *stream_notes),
+        )
     except BaseException:
         container.close()
         raise
@@ -84,6 +93,7 @@ class SoftwareCanvas:
         )
 
 
-def _pixels(plane: VideoPlane, dtype: type[np.uint8] | type[np.uint16]) -> np.ndarray[tuple[int, int], np.dtype[np.generic]]:
-    rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)  # type: ignore[call-overload]
+def _pixels(plane: VideoPlane, dtype: type[np.uint8 | np.uint16]) -> NDArray[Any]:
+    buffer: Any = plane  # planes have the buffer protocol, their stubs don't say so
+    rows: NDArray[Any] = np.frombuffer(buffer, dtype).reshape(plane.height, -1)
     return rows[:, : plane.width]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -19,8 +20,8 @@ _RawIn = TypeVar("_RawIn", contravariant=True)
 class VideoReader(Protocol):
     """One source, read once from beginning to end, used in a ``with`` block.
 
-    Frames are (N, 3, H, W) uint8 RGB, upright, with square pixels, all of one size, on the reader's device. Times are the
-    container's own, in seconds, strictly increasing.
+    Frames are (N, 3, H, W) uint8 RGB, upright, with square pixels, all of one size, on the reader's device. Times are
+    the container's own, in seconds, strictly increasing.
     """
 
     @property
@@ -87,9 +88,7 @@ class Canvas(Protocol[_RawIn]):
         """Turn converted frames upright, on the reader's device."""
 
 
-def fill_batches(
-    timed: Iterable[tuple[_Raw, float]], canvas: Canvas[_Raw], batch_size: int
-) -> Iterator[FrameBatch]:
+def fill_batches(timed: Iterable[tuple[_Raw, float]], canvas: Canvas[_Raw], batch_size: int) -> Iterator[FrameBatch]:
     """Convert (decoded frame, time) pairs as they come and yield them batch_size at a time."""
     frames = canvas.blank(0)
     times: list[float] = []
@@ -105,9 +104,7 @@ def fill_batches(
         yield FrameBatch(canvas.finish(frames[: len(times)]), tuple(times))
 
 
-def pick_shown(
-    timed: Iterable[tuple[_Raw, float]], times_seconds: Sequence[float]
-) -> Iterator[tuple[_Raw, float]]:
+def pick_shown(timed: Iterable[tuple[_Raw, float]], times_seconds: Sequence[float]) -> Iterator[tuple[_Raw, float]]:
     """Pick, of (frame, time) pairs in order, the distinct ones shown at increasing times; stops after the last."""
     left = deque(times_seconds)
     previous: tuple[_Raw, float] | None = None
@@ -132,5 +129,5 @@ def one_batch(timed: Iterable[tuple[_Raw, float]], canvas: Canvas[_Raw], num_fra
 
 def require_increasing(times_seconds: Sequence[float]) -> None:
     """Refuse times that decrease."""
-    if any(later < earlier for earlier, later in zip(times_seconds, times_seconds[1:])):
+    if any(later < earlier for earlier, later in pairwise(times_seconds)):
         raise InputError("times_seconds must not decrease")

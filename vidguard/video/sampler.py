@@ -7,8 +7,9 @@ from typing import Final
 
 from vidguard.errors import InputError
 
-# Containers round times to their own ticks (1 ms in Matroska): a frame half a tick early still meets its grid point.
-_TOLERANCE_SECONDS: Final = 0.0005
+# Containers round times to their ticks, 1 ms in Matroska: half a tick on the first frame, from which the grid counts,
+# and half on this one (and a hair for floating point). Without it a stream at the very rate asked for would lose frames.
+_TOLERANCE_SECONDS: Final = 0.001001
 
 
 class FrameSampler:

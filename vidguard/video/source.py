@@ -37,16 +37,17 @@ class Stream:
         if self._head:
             taken, self._head = (self._head, b"") if size < 0 else (self._head[:size], self._head[size:])
             return taken
-        if not self._seekable:
-            size = self._left if size < 0 else min(size, self._left)
         try:
-            data = self._file.read(size)
+            if self._seekable:
+                return self._file.read(size)
+            if self._left == 0:
+                self.was_cut = self.was_cut or bool(self._file.read(1))
+                return b""
+            data = self._file.read(self._left if size < 0 else min(size, self._left))
         except OSError as error:
             raise SourceError(f"reading {self._name} failed: {error}") from error
-        if not self._seekable:
-            self._left -= len(data)
-            self.was_cut |= self._left == 0
-        return data or b""
+        self._left -= len(data)
+        return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Move, as files do."""
@@ -79,6 +80,7 @@ class Source:
         self.path: Path | None = None
         self.size_bytes: int | None = None
         self.sha256: str | None = None
+        self._stream: Stream | None = None
         if isinstance(given, (str, Path)):
             self.path = _regular_file(given)
             self.name = self.path.name
@@ -115,13 +117,19 @@ class Source:
         """Give the bytes from the beginning; a pipe can be given once."""
         if self.seekable:
             self._file.seek(0)
-        return Stream(
+        self._stream = Stream(
             self._file,
             self.head,
             seekable=self.seekable,
             max_bytes=self._limits.max_bytes - (0 if self.seekable else len(self.head)),
             name=self.name,
         )
+        return self._stream
+
+    @property
+    def was_cut(self) -> bool:
+        """Tell whether a pipe went on beyond max_bytes."""
+        return self._stream is not None and self._stream.was_cut
 
     def close(self) -> None:
         """Close what was opened here; the caller's file object stays open."""

@@ -1,0 +1,118 @@
+"""The forge: what it changes, what it leaves alone, and that a seed fixes everything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.data import astronaut
+
+from vidguard.errors import InputError
+from vidguard.forge import (
+    REGIONS,
+    forge_face,
+    forge_stretch,
+    h264,
+    jpeg,
+    region_mask,
+    sample_degradation,
+    sample_recipe,
+)
+
+PICTURE = np.ascontiguousarray(astronaut()[:256, 96:352])
+# eyes, nose and mouth corners of the portrait, read off the picture
+POINTS = np.array([[111, 112], [147, 109], [134, 131], [116, 150], [151, 147]], np.float32)
+
+
+def recipe(seed: int = 0, **changes: object):
+    return replace(sample_recipe(np.random.default_rng(seed)), **changes)
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 10**6))
+def test_nothing_changes_outside_the_mask_and_a_seed_fixes_the_rest(seed: int) -> None:
+    chosen = recipe(seed, soften_target=False)
+    forged, mask = forge_face(PICTURE, POINTS, chosen)
+    again, _ = forge_face(PICTURE, POINTS, chosen)
+    assert forged.dtype == np.uint8
+    assert forged.shape == PICTURE.shape
+    assert mask.min() >= 0
+    assert mask.max() <= 1
+    np.testing.assert_array_equal(forged, again)
+    np.testing.assert_array_equal(forged[mask == 0], PICTURE[mask == 0])
+
+
+def test_the_forgery_is_on_the_face() -> None:
+    forged, mask = forge_face(PICTURE, POINTS, recipe(region="face", opacity=1.0, offset=(30.0, 0.0, -30.0)))
+    nose = POINTS[2].astype(int)
+    assert mask[nose[1], nose[0]] > 0.9
+    changed = np.abs(forged.astype(int) - PICTURE).max(2) > 8
+    ys, xs = np.nonzero(changed)
+    assert abs(xs.mean() - POINTS[:, 0].mean()) < 20
+    assert changed.mean() < 0.25
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_masks_follow_the_landmarks_and_soften_without_growing(region: str) -> None:
+    rng = np.random.default_rng(0)
+    mask = region_mask((256, 256), POINTS, region, deform=0.0, softness=0.05, rng=rng)
+    moved = region_mask((256, 256), POINTS + 20, region, deform=0.0, softness=0.05, rng=rng)
+    np.testing.assert_allclose(moved[40:220, 40:220], mask[20:200, 20:200], atol=0.02)
+    soft = region_mask((256, 256), POINTS, region, deform=0.0, softness=0.3, rng=rng)
+    assert soft.sum() == pytest.approx(mask.sum(), rel=0.02)
+
+
+def test_a_donor_brings_its_own_face_in_the_targets_colours() -> None:
+    stripes = PICTURE.copy()
+    stripes[::8] = 0  # a donor that is easy to recognise
+    plain = recipe(
+        region="face", opacity=1.0, detail=1.0, softness=0.03, gain=(1.0,) * 3, offset=(0.0,) * 3, color_match=1.0
+    )
+    forged, mask = forge_face(PICTURE, POINTS, plain, donor=stripes, donor_landmarks=POINTS)
+    inside = mask > 0.95
+    assert np.abs(forged.astype(int) - PICTURE)[inside].mean() > 10
+    np.testing.assert_allclose(forged[inside].mean(0), PICTURE[inside].mean(0), atol=8)
+
+
+def test_bad_input_is_refused() -> None:
+    with pytest.raises(InputError, match="uint8"):
+        forge_face(PICTURE.astype(np.float32), POINTS, recipe())  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="finite"):
+        forge_face(PICTURE, np.full((5, 2), np.nan, np.float32), recipe())
+    with pytest.raises(InputError, match="outside"):
+        forge_face(PICTURE, POINTS + 5000, recipe())
+    with pytest.raises(InputError, match="together"):
+        forge_face(PICTURE, POINTS, recipe(), donor=PICTURE)
+    with pytest.raises(InputError, match="region"):
+        recipe(region="elbow")
+
+
+def test_a_stretch_is_unsteady_by_its_jitter_and_skips_unseen_faces() -> None:
+    frames, points = [PICTURE] * 6, [POINTS, POINTS, None, POINTS, POINTS, POINTS]
+    steady = forge_stretch(frames, points, recipe(), jitter=0.0, rng=np.random.default_rng(0))
+    shaky = forge_stretch(frames, points, recipe(), jitter=0.03, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(steady[0], steady[5])
+    assert (shaky[0] != shaky[5]).any()
+    np.testing.assert_array_equal(steady[2], PICTURE)
+
+
+def error(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a.astype(int) - b).mean())
+
+
+def test_codecs_lose_more_at_lower_quality_and_keep_the_picture() -> None:
+    assert error(jpeg(PICTURE, 95), PICTURE) < error(jpeg(PICTURE, 30), PICTURE) < 12
+    good, bad = h264([PICTURE] * 3, 18), h264([PICTURE] * 3, 42)
+    assert len(good) == len(bad) == 3
+    assert error(good[2], PICTURE) < error(bad[2], PICTURE) < 15
+    with pytest.raises(InputError, match="even"):
+        h264([PICTURE[:, :255]], 23)
+
+
+def test_a_degradation_treats_a_real_face_and_its_fake_alike() -> None:
+    for seed in range(8):
+        degrade = sample_degradation(np.random.default_rng(seed))
+        np.testing.assert_array_equal(degrade(PICTURE), degrade(PICTURE.copy()))

@@ -1,0 +1,311 @@
+"""Sources of every kind, hostile ones, limits, stills, and the rule that chooses a backend."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import media
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vidguard.config import Limits
+from vidguard.errors import BackendError, InputError, LimitError, SourceError
+from vidguard.video import BACKENDS, open_source
+
+
+class Pipe(io.RawIOBase):
+    """Bytes that come once, a few at a time."""
+
+    def __init__(self, data: bytes) -> None:
+        self._left = data
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        size = min(1000, len(self._left) if size < 0 else size)
+        taken, self._left = self._left[:size], self._left[size:]
+        return taken
+
+
+@pytest.fixture(scope="module")
+def clip() -> bytes:
+    return media.encode(media.frames(), container="matroska")
+
+
+def read(source: object, **settings: object) -> list[tuple[float, torch.Tensor]]:
+    with open_source(source, **settings) as reader:  # type: ignore[arg-type]
+        return [pair for batch in reader.batches() for pair in zip(batch.pts_seconds, batch.frames)]
+
+
+def test_path_bytes_file_and_pipe_give_the_same(tmp_path: Path, clip: bytes) -> None:
+    path = media.save(tmp_path, "misleading.txt", clip)
+    expected = read(clip)
+    with path.open("rb") as file:
+        file.seek(100)
+        for source in (path, str(path), file, io.BytesIO(clip), Pipe(clip)):
+            got = read(source)
+            assert [t for t, _ in got] == [t for t, _ in expected]
+            assert all(torch.equal(a, b) for (_, a), (_, b) in zip(got, expected))
+        assert not file.closed
+
+
+def test_info_names_and_hashes(tmp_path: Path, clip: bytes) -> None:
+    digest = hashlib.sha256(clip).hexdigest()
+    for source, name, sha in (
+        (media.save(tmp_path, "clip.mkv", clip), "clip.mkv", digest),
+        (clip, "<bytes>", digest),
+        (io.BytesIO(clip), "<file object>", digest),
+        (Pipe(clip), "<file object>", None),
+    ):
+        with open_source(source) as reader:
+            info = reader.info
+        assert (info.kind, info.name, info.sha256) == ("video", name, sha)
+        assert info.size_bytes == (len(clip) if sha else None)
+        assert (info.codec, info.pixel_format, info.frame_rate) == ("h264", "yuv420p", 10)
+        assert (info.color_matrix, info.color_range, info.color_transfer) == ("bt601", "limited", "sdr")
+
+
+def test_batches_are_cut_from_one_stream_whatever_their_size(clip: bytes) -> None:
+    whole = read(clip)
+    for size in (1, 3, 100):
+        with open_source(clip) as reader:
+            batches = list(reader.batches(batch_size=size, frames_per_second=4))
+            assert reader.num_frames_decoded == 20
+        assert all(len(batch) == size for batch in batches[:-1])
+        times = [t for batch in batches for t in batch.pts_seconds]
+        assert times == pytest.approx([0, 0.3, 0.5, 0.8, 1.0, 1.3, 1.5, 1.8])
+        by_time = dict(whole)
+        for batch in batches:
+            assert all(torch.equal(by_time[t], frame) for t, frame in zip(batch.pts_seconds, batch.frames))
+
+
+@pytest.mark.parametrize("backend", ["pyav", "decord"])
+def test_frames_at_gives_what_is_shown(backend: str) -> None:
+    if backend == "decord":
+        pytest.importorskip("decord")
+    shifted = media.encode(media.frames(), container="matroska", pts=[3000 + 100 * i for i in range(20)])
+    with open_source(shifted, backend=backend) as reader:
+        batch = reader.frames_at([0.0, 3.05, 3.449, 3.46, 4.901, 99.0])
+        assert batch.pts_seconds == pytest.approx([3.0, 3.4, 4.9], abs=1e-3)
+        greys = batch.frames[:, :, 56:, 80:].float().mean((1, 2, 3)).tolist()
+        assert greys == pytest.approx([media.level(0), media.level(4), media.level(19)], abs=3)
+    with open_source(shifted, backend=backend) as reader:
+        assert reader.frames_at([]).frames.shape == (0, 3, 64, 96)
+    with open_source(shifted, backend=backend) as reader, pytest.raises(InputError, match="decrease"):
+        reader.frames_at([2.0, 1.0])
+
+
+def test_a_source_is_read_once(clip: bytes) -> None:
+    with open_source(clip) as reader:
+        list(reader.batches())
+        with pytest.raises(InputError, match="read once"):
+            reader.batches()
+
+
+def test_stopping_early_is_clean(clip: bytes) -> None:
+    before = threading.active_count()
+    with open_source(clip) as reader:
+        next(reader.batches(batch_size=1))
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("missing.mp4", "no such file"),
+        (".", "is a folder"),
+        ("https://example.org/talk.mp4", "download it first"),
+        ("zero\0byte.mp4", "can't read"),
+    ],
+)
+def test_paths_that_teach(source: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match=message):
+        open_source(source)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SourceError, match="not a regular file"):
+        open_source(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("source", [io.StringIO("text"), 3, None, ["a.mp4"]])
+def test_what_is_no_source_at_all(source: object) -> None:
+    with pytest.raises(InputError):
+        open_source(source)  # type: ignore[arg-type]
+
+
+def test_playlists_open_nothing_else(tmp_path: Path, clip: bytes) -> None:
+    target = media.save(tmp_path, "secret.ts", media.encode(media.frames(), container="mpegts"))
+    playlists = {
+        "hls.m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.0,\n{target}\n#EXT-X-ENDLIST\n",
+        "list.ffconcat": f"ffconcat version 1.0\nfile '{target}'\n",
+        "session.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
+    }
+    for name, text in playlists.items():
+        for backend in (None, "pyav", "decord"):
+            with pytest.raises(SourceError, match="not a video"):
+                open_source(media.save(tmp_path, name, text.encode()), backend=backend)
+
+
+def test_limits(clip: bytes, tmp_path: Path) -> None:
+    for limits, message in (
+        (Limits(max_bytes=100), "max_bytes"),
+        (Limits(max_pixels=96 * 64 - 1), "max_pixels"),
+        (Limits(max_seconds=1.5), "max_seconds"),
+    ):
+        with pytest.raises(LimitError, match=message):
+            open_source(clip, limits=limits)
+    with pytest.raises(LimitError, match="max_streams"):
+        open_source(media.two_streams(), limits=Limits(max_streams=1))
+    png = io.BytesIO()
+    Image.new("RGB", (20, 20)).save(png, "PNG")
+    with pytest.raises(LimitError, match="max_pixels"):
+        open_source(png.getvalue(), limits=Limits(max_pixels=399))
+
+
+def test_a_length_the_header_hides_is_cut() -> None:
+    raw = media.raw_h264()
+    with open_source(raw, limits=Limits(max_seconds=0.95)) as reader:
+        assert sum(len(batch) for batch in reader.batches()) == 10
+        assert reader.damaged
+        assert any("max_seconds" in note for note in reader.notes)
+
+
+def test_a_pipe_longer_than_max_bytes_is_cut() -> None:
+    stream = media.encode(media.noisy_frames(), container="mpegts")
+    with open_source(Pipe(stream), limits=Limits(max_bytes=len(stream) // 2)) as reader:
+        count = sum(len(batch) for batch in reader.batches())
+        assert 10 < count < 40
+        assert reader.damaged
+        assert any("max_bytes" in note for note in reader.notes)
+
+
+def test_a_picture_that_grows_past_the_limit_is_left_out() -> None:
+    small = media.encode(media.frames(10), container="h264")
+    large = media.encode([media.pattern(i, 192, 128) for i in range(10)], container="h264")
+    with open_source(small + large, limits=Limits(max_pixels=96 * 64)) as reader:
+        assert sum(len(batch) for batch in reader.batches()) == 10
+        assert reader.damaged
+
+
+def test_random_damage_never_hangs_or_crashes() -> None:
+    rng = np.random.default_rng(3)
+    for container in ("mp4", "matroska", "mpegts", "avi"):
+        whole = media.encode(media.frames(8), container=container)
+        for _ in range(15):
+            data = bytearray(whole)
+            for at in rng.integers(0, len(data), 20):
+                data[at] = rng.integers(0, 256)
+            with suppress(SourceError):
+                read(bytes(data))
+
+
+def test_decoding_keeps_step_with_the_batches() -> None:
+    long = media.encode((media.pattern(i, 320, 240) for i in range(100)), container="mpegts")
+    with open_source(long) as reader:
+        for done, batch in enumerate(reader.batches(batch_size=4), 1):
+            assert reader.num_frames_decoded == 4 * done
+            assert batch.frames.untyped_storage().nbytes() == 4 * 3 * 320 * 240
+
+
+def still(image: Image.Image, kind: str, **settings: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **settings)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_stills(kind: str, tmp_path: Path) -> None:
+    data = still(Image.fromarray(media.pattern(5)), kind, **({"quality": 95} if kind in ("JPEG", "WEBP") else {}))
+    with open_source(media.save(tmp_path, "picture.mp4", data)) as reader:
+        (batch,) = reader.batches(frames_per_second=8)
+        assert (reader.backend, reader.info.kind, reader.damaged) == ("pillow", "image", False)
+        assert batch.pts_seconds == (0.0,)
+        assert batch.frames.shape == (1, 3, 64, 96)
+        assert batch.frames[0, :, 10, 10].tolist() == pytest.approx(media.RED, abs=12)
+        assert batch.frames[0, :, 10, 80].tolist() == pytest.approx(media.GREEN, abs=12)
+
+
+def test_heic() -> None:
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    data = still(Image.fromarray(media.pattern(5)), "HEIF", quality=95)
+    (pair,) = read(data)
+    assert pair[1][:, 10, 10].tolist() == pytest.approx(media.RED, abs=15)
+
+
+@pytest.mark.parametrize(("orientation", "degrees"), [(1, 0), (3, 180), (6, 90), (8, 270)])
+def test_exif_orientation(orientation: int, degrees: int) -> None:
+    stored = Image.fromarray(np.ascontiguousarray(np.rot90(media.pattern(5), degrees // 90)))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    with open_source(still(stored, "JPEG", exif=exif, quality=95)) as reader:
+        assert reader.info.rotation_degrees == degrees
+        assert (reader.info.width, reader.info.height) == (96, 64)
+        (batch,) = reader.batches()
+    assert batch.frames[0, :, 10, 10].tolist() == pytest.approx(media.RED, abs=12)
+    assert batch.frames[0, :, 50, 10].tolist() == pytest.approx(media.BLUE, abs=12)
+
+
+def test_transparency_falls_on_black() -> None:
+    rgba = np.full((16, 16, 4), 255, np.uint8)
+    rgba[:, 8:, 3] = 0
+    ((_, frame),) = read(still(Image.fromarray(rgba), "PNG"))
+    assert frame[:, 4, 4].tolist() == [255, 255, 255]
+    assert frame[:, 4, 12].tolist() == [0, 0, 0]
+
+
+def test_an_animated_gif_is_a_video() -> None:
+    first, *rest = [Image.fromarray(picture) for picture in media.frames(5)]
+    data = still(first, "GIF", save_all=True, append_images=rest, duration=100)
+    with open_source(data) as reader:
+        assert reader.info.kind == "video"
+        times = [t for batch in reader.batches() for t in batch.pts_seconds]
+    assert times == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+
+
+def test_a_damaged_still_gives_no_frame() -> None:
+    data = still(Image.fromarray(media.noisy_frames(1)[0]), "JPEG")
+    with open_source(data[:1000]) as reader:
+        assert list(reader.batches()) == []
+        assert reader.damaged
+        assert reader.info.width == 96
+
+
+def test_a_still_can_be_forced_only_on_an_image(clip: bytes) -> None:
+    with pytest.raises(SourceError, match="not an image"):
+        open_source(clip, backend="pillow")
+
+
+def test_unknown_backend_and_missing_gpu(clip: bytes) -> None:
+    with pytest.raises(InputError, match="choose one of"):
+        open_source(clip, backend="ffmpeg")
+    if not torch.cuda.is_available():
+        with pytest.raises(BackendError, match="cpu"):
+            open_source(clip, device="cuda")
+        with pytest.raises(BackendError, match="cpu"):
+            open_source(clip, backend="pyav-nvdec")
+    assert BACKENDS == ("pyav", "pyav-nvdec", "decord", "pillow")
+
+
+@pytest.mark.cuda
+def test_the_gpu_agrees_with_the_cpu() -> None:
+    data = media.encode(media.frames(20, 256, 192))
+    with open_source(data, device="cuda") as reader:
+        assert reader.backend == "pyav-nvdec", reader.notes
+        on_gpu = [pair for batch in reader.batches() for pair in zip(batch.pts_seconds, batch.frames.cpu())]
+    on_cpu = read(data)
+    assert [t for t, _ in on_gpu] == [t for t, _ in on_cpu]
+    for (_, ours), (_, reference) in zip(on_gpu, on_cpu):
+        assert (ours.int() - reference.int()).abs().float().mean() < 2

@@ -1,0 +1,80 @@
+"""Reading video and still images as timed, upright RGB frames on the device of your choice.
+
+    with open_source("clip.mp4") as reader:
+        for batch in reader.batches(frames_per_second=8):
+            batch.frames, batch.pts_seconds
+
+Colours follow the stream's own matrix and range; a stream that names no matrix is read as BT.709 from 720 rows up and
+as BT.601 below. BT.2020 in SDR keeps its primaries, HDR is tone mapped (see color.py). Alpha is dropped in videos and
+composited on black in stills.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import torch
+
+from vidguard.config import Limits
+from vidguard.errors import BackendError, InputError
+from vidguard.video.reader import VideoReader
+from vidguard.video.sampler import FrameSampler
+from vidguard.video.source import Source
+
+__all__ = ["BACKENDS", "FrameSampler", "VideoReader", "open_source"]
+
+BACKENDS: Final = ("pyav", "pyav-nvdec", "decord", "pillow")
+_DEFAULT_LIMITS: Final = Limits()
+
+
+def open_source(
+    source: str | Path | bytes | BinaryIO,
+    *,
+    device: torch.device | str = "cpu",
+    backend: str | None = None,
+    limits: Limits = _DEFAULT_LIMITS,
+) -> VideoReader:
+    """Open a path, bytes or binary file object for reading once.
+
+    The rule, where backend is None: a still image, told by content, goes to "pillow"; a video (or an animated GIF or
+    PNG) to "pyav-nvdec" where device is a GPU and to "pyav" otherwise. What the GPU can't decode falls back to "pyav",
+    with a note that says why. Naming a backend forces it.
+
+    Raises SourceError (missing, empty, not a video or image, no video stream), LimitError (larger than limits allow),
+    BackendError (device or backend isn't available, or can't read this source) and InputError (not a source at all).
+    """
+    wanted = torch.device(device)
+    if backend is not None and backend not in BACKENDS:
+        raise InputError(f"no backend {backend!r}; choose one of {', '.join(BACKENDS)}")
+    if wanted.type == "cuda" and not torch.cuda.is_available():
+        raise BackendError(f"device {wanted} was asked for, but torch finds no CUDA device; use device='cpu'")
+    opened = Source(source, limits)
+    try:
+        return _open(opened, wanted, backend, limits)
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _open(source: Source, device: torch.device, backend: str | None, limits: Limits) -> VideoReader:
+    from vidguard.video.pillow_reader import is_still_image, open_still
+    from vidguard.video.pyav_software import open_software
+
+    if backend == "pillow" or (backend is None and is_still_image(source)):
+        return open_still(source, device, limits)
+    if backend == "decord":
+        from vidguard.video.decord_reader import open_decord
+
+        return open_decord(source, device, limits)
+    if backend == "pyav" or (backend is None and device.type != "cuda"):
+        return open_software(source, device, limits)
+
+    from vidguard.video.pyav_nvdec import open_nvdec
+
+    try:
+        return open_nvdec(source, device, limits)
+    except BackendError as why:
+        if backend is not None:
+            raise
+        return open_software(source, device, limits, notes=(f"decoded in software: {why}",))
