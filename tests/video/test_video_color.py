@@ -65,6 +65,7 @@ def test_nv12_against_swscale(matrix: Matrix, full: bool, depth: int) -> None:
     rng = np.random.default_rng(2)
     dtype, unit = (np.uint8, 1) if depth == 8 else (np.uint16, 4)
     frame = VideoFrame(64, 48, "yuv420p" if depth == 8 else "yuv420p10le")
+    frame.colorspace = {"bt601": 5, "bt709": 1, "bt2020": 9}[matrix]  # PyAV before 18 reads BT.2020 off the frame only
     planes = []
     for index, plane in enumerate(frame.planes):
         shape = (plane.height, plane.line_size // np.dtype(dtype).itemsize)

@@ -10,7 +10,7 @@ import torch
 import typer
 
 from vidguard.detector import Judge
-from vidguard.training.calibrate import calibrate, fit_fusion
+from vidguard.training.calibrate import calibrate, encoder_figures, fit_fusion
 from vidguard.training.export import export, passport_of, write_card
 from vidguard.training.frames import load_trained, train_encoder
 from vidguard.training.material import build_store, open_store
@@ -20,7 +20,12 @@ from vidguard.training.temporal import train_temporal
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
 RecipeName = Annotated[str, typer.Argument(help="A shipped recipe's name, such as base-v1, or a TOML file.")]
-Material = Annotated[Path, typer.Option(help="Manifest: path,label,kind,dataset,split,group; paths relative to it.")]
+Material = Annotated[
+    list[Path],
+    typer.Option(
+        help="Manifest with path,label,kind,dataset,split,group; paths relative to it. Give several if you like."
+    ),
+]
 Work = Annotated[Path, typer.Option(help="Folder for crops, checkpoints and logs; needs about 5 GB.")]
 Out = Annotated[Path, typer.Option(help="Folder of weight sets to write into.")]
 
@@ -60,9 +65,10 @@ def temporal(recipe: RecipeName, work: Work, out: Out = Path("weights")) -> None
         train_temporal(judge, training, plan.temporal, seed=plan.seed, log=log)
     calibration, figures = calibrate(judge, validation)
     data = tuple(sorted({r.dataset for r in store.rows if r.split == "train"}))
-    export(judge, passport_of(judge, plan, calibration, figures, data), plan, out)
-    write_card(out, plan.name, None)
-    typer.echo(json.dumps(figures, indent=1))
+    shown = {"validation": figures, "encoders": encoder_figures(judge, validation)}
+    export(judge, passport_of(judge, plan, calibration, shown, data), plan, out)
+    write_card(out, plan.name)
+    typer.echo(json.dumps(shown, indent=1))
 
 
 @app.command("all")
@@ -79,7 +85,7 @@ def everything(
 @app.command()
 def card(name: str, development: Annotated[Path | None, typer.Option()] = None, out: Out = Path("weights")) -> None:
     """Write CARD.md from the passport and, if given, the result file of the development benchmark."""
-    write_card(out, name, json.loads(development.read_text()) if development else None)
+    write_card(out, name, development)
 
 
 def _assemble(plan: Recipe, work: Path) -> Judge:

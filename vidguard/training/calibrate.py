@@ -62,6 +62,17 @@ def calibrate(judge: Judge, sequences: Seq[Sequence]) -> tuple[Calibration, dict
     return calibration, {name: level.figures(platts[name]) for name, level in levels.items()}
 
 
+def encoder_figures(judge: Judge, sequences: Seq[Sequence]) -> dict[str, dict[str, float]]:
+    """Frame AUC of each encoder alone, for every family of data sets."""
+    families = np.array([_family(s.dataset) for s in sequences for _ in s.is_fake])
+    truth = np.concatenate([s.is_fake for s in sequences])
+    logits = np.concatenate([s.logits for s in sequences])
+    return {
+        name: {str(f): round(auc(truth[families == f], logits[families == f, column]), 4) for f in np.unique(families)}
+        for column, name in enumerate(judge.names)
+    }
+
+
 def judge_sequence(judge: Judge, sequence: Sequence) -> list[ScoredStretch]:
     """Run one sequence the way a track of a video is run."""
     config = AnalysisConfig()

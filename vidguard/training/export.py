@@ -66,16 +66,18 @@ def golden_crops() -> torch.Tensor:
     return torch.stack(channels).reshape(_GOLDEN_CROPS, 3, CROP_SIZE, CROP_SIZE).to(torch.uint8)
 
 
-def write_card(folder: Path, name: str, development: dict[str, Any] | None) -> None:
+def write_card(folder: Path, name: str, development: Path | None = None) -> None:
     """Generate folder/<name>/CARD.md from the passport and, where measured, the development figures."""
     target = folder / name
-    environment = Environment(loader=PackageLoader("vidguard.training"), undefined=StrictUndefined, autoescape=False)  # noqa: S701 - Markdown from our own figures
+    # Markdown from our own figures: there is no HTML to escape
+    environment = Environment(loader=PackageLoader("vidguard.training"), undefined=StrictUndefined, autoescape=False)  # noqa: S701
     entry = tomllib.loads((folder / "manifest.toml").read_text())["weights"][name]
     text = environment.get_template("card.md.j2").render(
         entry=entry,
         name=name,
         passport=json.loads((target / "passport.json").read_text()),
-        development=development,
+        development=json.loads(development.read_text()) if development else None,
+        development_path=development,
         size_mb=(target / "model.safetensors").stat().st_size / 1e6,
     )
     write_whole(target / "CARD.md", text.encode())
@@ -114,5 +116,5 @@ def passport_of(
         frames_per_second=recipe.material.video_frames_per_second,
         calibration=calibration,
         training_data=data,
-        figures={"validation": figures, "recipe": asdict(recipe)},
+        figures={**figures, "recipe": asdict(recipe)},
     )

@@ -7,8 +7,7 @@ face was found), rows.csv with N rows: path, label, kind, dataset, split, group,
 from __future__ import annotations
 
 import csv
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -75,18 +74,14 @@ class Store:
         return [np.asarray(v, np.int64) for v in by_track.values() if len(v) >= minimum]
 
 
-def read_manifest(index: Path, *, calibration_fold: int) -> list[Row]:
-    """Read a manifest; pristine training videos of every n-th source move to the split "val".
+def read_manifest(index: Path, *, validation_groups: Collection[str]) -> list[Row]:
+    """Read the training and validation rows of a manifest; those of `validation_groups` are validation rows.
 
     Raises InputError when a group stands in two splits; rows without a group (unknown source) are taken as they are.
     """
     with index.open(newline="") as file:
         rows = [_row(r) for r in csv.DictReader(file)]
-    rows = [r for r in rows if r.split in ("train", "val")]
-    rows = [
-        replace(r, split="val") if _is_video(r.path) and zlib.crc32(r.group.encode()) % calibration_fold == 0 else r
-        for r in rows
-    ]
+    rows = [replace(r, split="val") if r.group in validation_groups else r for r in rows if r.split in ("train", "val")]
     splits: dict[tuple[str, str], str] = {}
     for row in rows:
         if row.group and splits.setdefault((row.dataset, row.group), row.split) != row.split:
@@ -94,15 +89,16 @@ def read_manifest(index: Path, *, calibration_fold: int) -> list[Row]:
     return rows
 
 
-def build_store(index: Path, folder: Path, recipe: MaterialRecipe) -> Store:
-    """Cut every face of a manifest's training and validation material into a store; videos come as tracks."""
+def build_store(manifests: Sequence[Path], folder: Path, recipe: MaterialRecipe) -> Store:
+    """Cut every face of the manifests' training and validation material into a store; videos come as tracks."""
     detector = FaceDetector(FaceConfig())
     crops: list[NDArray[np.uint8]] = []
     landmarks: list[NDArray[np.float32]] = []
     rows: list[Row] = []
-    manifest = read_manifest(index, calibration_fold=recipe.calibration_fold)
-    for row in progress(manifest, description="cutting faces"):
-        path = index.parent / row.path
+    listed = [
+        (m.parent / r.path, r) for m in manifests for r in read_manifest(m, validation_groups=recipe.validation_groups)
+    ]
+    for path, row in progress(listed, description="cutting faces"):
         try:
             found = (
                 _video_faces(path, row, detector, recipe) if _is_video(row.path) else _still_face(path, row, detector)

@@ -26,7 +26,8 @@ class MaterialRecipe:
 
     video_frames_per_second: float
     max_frames_per_track: int
-    calibration_fold: int
+    validation_groups: tuple[str, ...]
+    """Sources kept out of training although a manifest says "train"."""
 
 
 @dataclass(frozen=True, config=_STRICT)

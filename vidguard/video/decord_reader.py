@@ -148,7 +148,7 @@ class _PackedCanvas:
         return torch.empty((num_frames, *self._size), dtype=torch.uint8)
 
     def write(self, raw: Any, out: Tensor) -> None:
-        out.copy_(torch.from_numpy(raw.asnumpy()).permute(2, 0, 1))
+        out.numpy()[...] = raw.asnumpy().transpose(2, 0, 1)
 
     def finish(self, frames: Tensor) -> Tensor:
         return frames.to(self._device)

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -20,6 +21,9 @@ DEFAULT_FRAME_RATE: Final = Fraction(25)
 _HD_HEIGHT: Final = 720
 # Beyond it, a sample aspect ratio is nonsense or hostile: the widest in use (anamorphic film) is 2.
 _MAX_SAMPLE_ASPECT: Final = 4
+# Encoders round sizes and note the rest as an aspect ratio, e.g. 1280:1281. Undoing that would resample every pixel,
+# and with it the traces a detector looks for, to correct what nobody sees.
+_NEGLIGIBLE_ASPECT: Final = Fraction(1, 50)
 # AVColorSpace, AVColorRange and AVColorTransferCharacteristic values of FFmpeg's libavutil/pixfmt.h.
 _MATRICES: Final[dict[int, Matrix]] = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
 _UNSPECIFIED_SPACES: Final = (0, 2)  # 0 is RGB, which has no matrix
@@ -50,12 +54,12 @@ def read_picture(stream: VideoStream, first: VideoFrame | None) -> Picture:
     aspect = stream.sample_aspect_ratio or Fraction(1)
     if not Fraction(1, _MAX_SAMPLE_ASPECT) <= aspect <= _MAX_SAMPLE_ASPECT:
         notes.append(f"sample aspect ratio {aspect} was ignored")
-    elif aspect != 1:
+    elif abs(aspect - 1) > _NEGLIGIBLE_ASPECT:
         width = max(1, round(width * aspect))
         notes.append(
             f"samples of aspect ratio {aspect} were stretched to square pixels: width {shown.width} to {width}"
         )
-    color = _read_color(shown.colorspace, shown.color_range, stream, height, notes)
+    color = _read_color(shown, stream.codec_context.color_trc, notes)
     stretched = width != shown.width
     return Picture(width, height, stretched, color, _read_orientation(first, notes), tuple(notes))
 
@@ -74,7 +78,7 @@ def describe(
         name=source.name,
         container=container.format.name,
         codec=stream.codec_context.name,
-        pixel_format=pixel_format(first) if first is not None else stream.codec_context.pix_fmt,
+        pixel_format=None if first is None else pixel_format(first),
         width=width or None,
         height=height or None,
         rotation_degrees=picture.orientation.rotation_degrees,
@@ -131,21 +135,24 @@ def early_end(promised: float | None, start: float, end: float) -> str | None:
 
 
 def pixel_format(frame: VideoFrame) -> str:
-    """Name the pixel format in memory; of a frame on the GPU the one underneath."""
-    return (frame.sw_format or frame.format).name
+    """Name the pixel format; of a frame on the GPU the one underneath, which PyAV tells from version 18 on."""
+    under = getattr(frame, "sw_format", None) or frame.format
+    return str(under.name)
 
 
-def _read_color(space: int, range_: int, stream: VideoStream, height: int, notes: list[str]) -> ColorSpec:
+def _read_color(shown: VideoFrame | VideoCodecContext, transfer_code: int, notes: list[str]) -> ColorSpec:
+    space = shown.colorspace
     named = _MATRICES.get(space)
     matrix = named
     if matrix is None:
-        matrix = "bt709" if height >= _HD_HEIGHT else "bt601"
+        matrix = "bt709" if shown.height >= _HD_HEIGHT else "bt601"
         if space not in _UNSPECIFIED_SPACES:
             notes.append(f"colour matrix {space} is not supported and was read as {matrix}")
-    transfer = _TRANSFERS.get(stream.codec_context.color_trc, "sdr")
+    transfer = _TRANSFERS.get(transfer_code, "sdr")
     if transfer != "sdr":
         notes.append(f"HDR ({transfer}) was tone mapped: 203 cd/m2 is white, roll-off to 1000, gamma 2.4, BT.709")
-    full = range_ == _FULL_RANGE or (stream.codec_context.pix_fmt or "").startswith("yuvj")
+    # "yuvj" formats are full range by name.
+    full = shown.color_range == _FULL_RANGE or (shown.format is not None and shown.format.name.startswith("yuvj"))
     return ColorSpec(matrix, full, transfer, is_tagged=named is not None)
 
 

@@ -18,6 +18,7 @@ from vidguard.config import Limits
 from vidguard.errors import InputError
 from vidguard.types import FrameBatch
 from vidguard.video.deinterlace import Deinterlacer
+from vidguard.video.limits import check_pixels
 from vidguard.video.picture import (
     DEFAULT_FRAME_RATE,
     Picture,
@@ -69,6 +70,7 @@ class PyAvReader:
         self.first = next(self._raw, None)
         self._timeline = Timeline(float(1 / (frame_rate(stream, self.first) or DEFAULT_FRAME_RATE)))
         self.picture = read_picture(stream, self.first)
+        check_pixels(source.name, self.picture.width, self.picture.height, limits)  # stretched samples count as well
         self.info = describe(source, container, stream, self.picture, self.first)
         self.promised_end_seconds = promised_end_seconds(container, stream)
         self._notes += self.picture.notes

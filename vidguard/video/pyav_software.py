@@ -67,8 +67,9 @@ class SoftwareCanvas:
         color = self._picture.color
         if color.transfer == "sdr":
             planes = self._planar_rgb(raw, "gbrp").planes
+            target = out.numpy()  # a plain copy: torch would wake all its threads for it, and they cost more
             for channel, index in enumerate(_RGB_PLANES):
-                out[channel] = torch.from_numpy(_pixels(planes[index], np.uint8))
+                target[channel] = _pixels(planes[index], np.uint8)
             return
         planes = self._planar_rgb(raw, "gbrp16le").planes
         deep = np.stack([_pixels(planes[index], np.uint16) for index in _RGB_PLANES]).astype(np.float32)
@@ -90,6 +91,7 @@ class SoftwareCanvas:
             dst_colorspace=matrix,
             src_color_range=ColorRange.JPEG if color.full_range else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
+            threads=1,  # slices on several threads are slower: 3.4 against 1.6 ms for a 1080p frame on two busy cores
         )
 
 

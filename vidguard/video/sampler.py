@@ -7,8 +7,8 @@ from typing import Final
 
 from vidguard.errors import InputError
 
-# Containers round times to their ticks, 1 ms in Matroska: half a tick on the first frame, from which the grid counts,
-# and half on this one (and a hair for floating point). Without it a stream at the very rate asked for would lose frames.
+# Containers round times to their ticks, 1 ms in Matroska: half a tick on the first frame, where the grid begins, and
+# half on this one (and a hair for floating point). Without it a stream at just the rate asked for would lose frames.
 _TOLERANCE_SECONDS: Final = 0.001001
 
 
