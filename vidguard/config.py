@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -87,4 +88,5 @@ class AnalysisConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for the report, JSON-ready."""
-        return asdict(self)
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain

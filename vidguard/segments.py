@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from vidguard.errors import InputError
 from vidguard.types import Finding, Interval, Segment
 
-_EPSILON = 1e-6  # seconds; container times are rational, so a sliver shorter than this is rounding
+_DIGITS = 6  # times are kept in whole microseconds: finer than any container's clock that matters, and they read well
+_EPSILON = 1.5e-6  # seconds; a sliver shorter than this is rounding
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class SegmentBuilder:
 
     def add_frame(self, start: float, end: float) -> None:
         """Add the next frame, which speaks for [start, end)."""
+        start, end = round(start, _DIGITS), round(end, _DIGITS)
         if not end > start:
             raise InputError(f"a frame must speak for some time, got [{start}, {end})")
         last = self._frames[-1] if self._frames else None
@@ -110,8 +112,7 @@ class SegmentBuilder:
         self._span_start = None
 
     def _next_edges(self, start: float, end: float, *, closed: bool) -> tuple[float, float] | None:
-        low = start + self._done_in_span * self.segment_seconds
-        high = start + (self._done_in_span + 1) * self.segment_seconds
+        low, high = (round(start + (self._done_in_span + k) * self.segment_seconds, _DIGITS) for k in (0, 1))
         if high + _EPSILON < end:
             return low, high
         return (low, end) if closed and low + _EPSILON < end else None
