@@ -1,9 +1,9 @@
 """Video-level figures on the development videos of a manifest: what the detector says of whole files, end to end.
 
-    python benchmarks/accuracy/development.py --material INDEX.csv --out benchmarks/accuracy/results/NAME.json
+    python benchmarks/accuracy/development.py --material INDEX.csv --out RESULT.json
 
-The manifest has the columns path, label, dataset, split, group; its rows with split "dev" are analysed. A video without a
-decision is counted as such and left out of the AUC, never scored 0.5.
+The manifest has the columns path, label, dataset, split, group; its rows with split "dev" are analysed. A video without
+a decision is counted as such and left out of the AUC, never scored 0.5.
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from hard_files import HARD_FILES
 from media import HardFile
-from reader_checks import DECORD_REFUSES, check
+from reader_checks import DECORD_REFUSES, NVDEC_MUST_READ, check
 
+from vidguard.errors import SourceError
 from vidguard.video import open_source
 
 each_hard_file = pytest.mark.parametrize("hard", HARD_FILES, ids=lambda hard: hard.name)
@@ -35,6 +36,8 @@ def test_nvdec(hard: HardFile) -> None:
 @each_hard_file
 def test_a_gpu_reads_everything_with_fallback_where_needed(hard: HardFile) -> None:
     if hard.error is not None:
+        with pytest.raises(SourceError, match=hard.error):
+            open_source(hard.make(), device="cuda")
         return
     with open_source(hard.make(), device="cuda") as reader:
         batches = list(reader.batches())
@@ -44,4 +47,4 @@ def test_a_gpu_reads_everything_with_fallback_where_needed(hard: HardFile) -> No
 
 
 def test_the_refusals_name_real_files() -> None:
-    assert {hard.name for hard in HARD_FILES} >= DECORD_REFUSES
+    assert {hard.name for hard in HARD_FILES} >= DECORD_REFUSES | NVDEC_MUST_READ

@@ -15,8 +15,10 @@ from torch import Tensor
 
 import vidguard._version as version
 from vidguard.config import AnalysisConfig
-from vidguard.detector.analysis import Analysis, still_report_parts
+from vidguard.detector.analysis import Analysis
 from vidguard.detector.judge import load_judge
+from vidguard.detector.record import probability
+from vidguard.detector.still import judge_still
 from vidguard.detector.verdict import video_logit
 from vidguard.errors import BackendError, InputError
 from vidguard.faces import FaceDetector
@@ -95,7 +97,7 @@ class Detector:
         with open_source(source, device=self.device, backend=backend, limits=self.config.limits) as reader:
             if reader.info.kind == "image":
                 return self._analyze_still(reader)
-            analysis = self._start()
+            analysis = self._start(keep_history=True)
             segments: list[Segment] = []
             for batch in reader.batches(frames_per_second=self.config.frames_per_second):
                 segments += analysis.push(batch)
@@ -111,7 +113,7 @@ class Detector:
         one size, times strictly increasing; or whole FrameBatches. Hand in every frame: sampling is done here, by time.
         The segments equal those of `analyze` on the same frames, sorted by when they became final.
         """
-        analysis = self._start()
+        analysis = self._start(keep_history=False)
         for item in frames:
             yield from analysis.push(item if isinstance(item, FrameBatch) else _batch_of_one(item))
         yield from analysis.finish()
@@ -126,19 +128,21 @@ class Detector:
         platt = self.passport.calibration.frame
         return torch.sigmoid(features.fake_logit.double() * platt.slope + platt.offset).float().cpu()
 
-    def _start(self) -> Analysis:
-        return Analysis(self.judge, self.passport.calibration, self._face_detector, self.config)
+    def _start(self, *, keep_history: bool) -> Analysis:
+        return Analysis(
+            self.judge, self.passport.calibration, self._face_detector, self.config, keep_history=keep_history
+        )
 
     def _analyze_still(self, reader: VideoReader) -> Report:
         frame = next(iter(reader.batches())).frames
-        tracks, segments, thumbnails = still_report_parts(
+        tracks, segments, thumbnails = judge_still(
             frame, self.judge, self.passport.calibration, self._face_detector, self.config
         )
-        probability = max((t.fake_prob for t in tracks if t.fake_prob is not None), default=None)
-        status = Status.NO_FACE if probability is None else Status.OK
+        fake_prob = max((t.fake_prob for t in tracks if t.fake_prob is not None), default=None)
+        status = Status.NO_FACE if fake_prob is None else Status.OK
         return Report(
             status=status,
-            fake_prob=probability,
+            fake_prob=fake_prob,
             explanation=_explain(status, tracks, _STILL_NOTE),
             source=reader.info,
             coverage=Coverage(
@@ -154,14 +158,15 @@ class Detector:
         )
 
     def _report(self, reader: VideoReader, analysis: Analysis, segments: list[Segment]) -> Report:
-        tracks, judged = analysis.history()
-        logit = video_logit(judged)
+        records = [analysis.records[i] for i in sorted(analysis.records)]
+        tracks = tuple(record.track() for record in records)
+        logit = video_logit({r.id: r.stretches for r in records if r.judged})
         damage = "the source is damaged or was cut: what could be read was judged" if reader.damaged else ""
         status = _status(reader, analysis, tracks, logit)
         ordered = tuple(sorted(segments, key=lambda s: (s.track_id, s.start)))
         return Report(
             status=status,
-            fake_prob=None if logit is None else self.passport.calibration.video(logit),
+            fake_prob=None if logit is None else probability(self.passport.calibration.video, logit),
             explanation=_explain(status, tracks, damage),
             source=reader.info,
             coverage=Coverage(
@@ -177,7 +182,7 @@ class Detector:
             tracks=tracks,
             segments=ordered,
             findings=merge_findings(ordered, self.weights.segment_threshold),
-            thumbnails=tuple(analysis.thumbnails),
+            thumbnails=analysis.thumbnails(),
         )
 
     def _engine(self, reader: VideoReader, notes: tuple[str, ...]) -> EngineInfo:

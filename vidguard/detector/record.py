@@ -1,0 +1,168 @@
+"""What is kept of one followed face: frames waiting for their logits, segments, and the history for the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import cv2
+from torch import Tensor
+
+from vidguard.calibration import Platt
+from vidguard.detector.verdict import track_logit
+from vidguard.segments import ScoredStretch, SegmentBuilder
+from vidguard.temporal import FrameTokens, WindowedJudge
+from vidguard.types import Observation, Quality, Segment, Status, Thumbnail, Track
+from vidguard.weights import Calibration
+
+_THUMBNAIL_PX: Final = 128
+_DIGITS: Final = 5  # of a probability: more says nothing and makes reports longer
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One face in one analysed frame, encoded. tokens: one frame's."""
+
+    track_id: int
+    observation: Observation
+    tokens: FrameTokens
+    jpeg: bytes
+
+
+@dataclass
+class _Waiting:
+    """A frame whose segment isn't final yet."""
+
+    time: float
+    jpeg: bytes
+    logit: float | None = None
+
+
+@dataclass
+class TrackRecord:
+    """State machine over one track. Without history it keeps no more than a window of frames."""
+
+    id: int
+    builder: SegmentBuilder
+    windows: WindowedJudge
+    calibration: Calibration
+    min_frames: int
+    keep_history: bool
+    observations: list[Observation] = field(default_factory=list)
+    stretches: list[ScoredStretch] = field(default_factory=list)
+    thumbnails: list[tuple[float, Thumbnail]] = field(default_factory=list)
+    """With the logit of the frame shown."""
+    judged: bool = True
+    _waiting: dict[int, _Waiting] = field(default_factory=dict)
+    _num_frames: int = 0
+    _num_scored: int = 0
+
+    def add(self, sighting: Sighting, start: float, end: float) -> None:
+        """Add the next frame, which speaks for [start, end) seconds."""
+        self._waiting[self._num_frames] = _Waiting(start, sighting.jpeg)
+        self._num_frames += 1
+        if self.keep_history:
+            self.observations.append(sighting.observation)
+        self.builder.add_frame(start, end)
+        self._score(self.windows.push(sighting.tokens))
+
+    def take(self) -> list[Segment]:
+        """The segments that are final by now."""
+        return self._segments(self.builder.take())
+
+    def finish(self) -> list[Segment]:
+        """End the track; the remaining segments."""
+        self._score(self.windows.finish())
+        self.judged = self._num_frames >= self.min_frames
+        return self._segments(self.builder.finish())
+
+    def track(self) -> Track:
+        """The finished track for the report; needs history."""
+        observations = self.observations if self.judged else [replace(o, fake_prob=None) for o in self.observations]
+        return Track(
+            id=self.id,
+            spans=tuple(self.builder.spans),
+            observations=tuple(observations),
+            status=Status.OK if self.judged else Status.TOO_SHORT,
+            fake_prob=probability(self.calibration.video, track_logit(self.stretches)) if self.judged else None,
+        )
+
+    def _score(self, logits: list[float]) -> None:
+        self.builder.add_logits(logits)
+        for logit in logits:
+            self._waiting[self._num_scored].logit = logit
+            if self.keep_history:
+                seen = self.observations[self._num_scored]
+                scored = replace(seen, fake_prob=probability(self.calibration.segment, logit))
+                self.observations[self._num_scored] = scored
+            self._num_scored += 1
+
+    def _segments(self, stretches: list[ScoredStretch]) -> list[Segment]:
+        if self.keep_history:
+            self.stretches += stretches
+        for stretch in stretches:
+            if self.keep_history:
+                self._keep_thumbnail(stretch)
+            # the last frame may reach into the next segment
+            for index in [i for i in self._waiting if i < stretch.frame_indices[-1]]:
+                del self._waiting[index]
+        platt = self.calibration.segment if self.judged else None
+        return [
+            Segment(
+                start=s.start,
+                end=s.end,
+                track_id=self.id,
+                fake_prob=None if platt is None else probability(platt, s.logit),
+                num_frames=s.num_frames,
+            )
+            for s in stretches
+        ]
+
+    def _keep_thumbnail(self, stretch: ScoredStretch) -> None:
+        """Keep the most suspicious frame of a segment."""
+        frames = [self._waiting[i] for i in stretch.frame_indices if i in self._waiting]
+        best = max(frames, key=lambda f: f.logit or 0.0)
+        # a frame on the border of two segments may stand for both
+        if not self.thumbnails or self.thumbnails[-1][1].time != best.time:
+            shown = Thumbnail(track_id=self.id, time=best.time, jpeg=best.jpeg)
+            self.thumbnails.append((best.logit or 0.0, shown))
+
+
+def probability(platt: Platt, logit: float) -> float:
+    """Calibrate and round one logit for the report."""
+    return round(platt(logit), _DIGITS)
+
+
+def observation(
+    time: float,
+    box: Tensor,
+    landmarks: Tensor,
+    detection_prob: float,
+    quality: Quality,
+    fake_prob: float | None = None,
+) -> Observation:
+    """One face in one frame for the report: box (4,), landmarks (5, 2) px. Rounded: more digits only make it longer."""
+    x0, y0, x1, y1 = (round(v, 1) for v in box.tolist())
+    points = tuple((round(x, 1), round(y, 1)) for x, y in landmarks.tolist())
+    return Observation(
+        time=time,
+        box_xyxy_px=(x0, y0, x1, y1),
+        landmarks_px=(points[0], points[1], points[2], points[3], points[4]),
+        detection_prob=round(min(max(detection_prob, 0.0), 1.0), 4),
+        quality=Quality(
+            face_px=round(quality.face_px, 1),
+            sharpness=round(quality.sharpness, 1),
+            yaw_degrees=round(quality.yaw_degrees, 1),
+            roll_degrees=round(quality.roll_degrees, 1),
+        ),
+        fake_prob=fake_prob,
+    )
+
+
+def thumbnail_jpeg(crop: Tensor) -> bytes:
+    """(3, S, S) uint8 RGB aligned crop -> a small JPEG."""
+    image = crop.permute(1, 2, 0).cpu().numpy()[:, :, ::-1]
+    small = cv2.resize(image, (_THUMBNAIL_PX, _THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
+    ok, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 82])
+    assert ok
+    return data.tobytes()
