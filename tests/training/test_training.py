@@ -20,7 +20,7 @@ from vidguard.training.calibrate import calibrate, fit_fusion
 from vidguard.training.export import export, golden, passport_of, write_card
 from vidguard.training.frames import load_trained, train_encoder
 from vidguard.training.material import Row, Store, read_manifest
-from vidguard.training.recipe import Draw, EncoderRecipe, load_recipe
+from vidguard.training.recipe import Draw, EncoderRecipe, Round, load_recipe
 from vidguard.training.samples import SampleStream
 from vidguard.training.sequences import Sequence, forged_sequences
 from vidguard.training.temporal import collate, train_temporal
@@ -109,7 +109,7 @@ def test_training_samples_never_come_from_validation() -> None:
 
 def test_an_encoder_trains_saves_and_loads(tmp_path: Path) -> None:
     base = load_recipe("base-v1")
-    quick = EncoderRecipe(3, 4, 1e-3, 0.0, False, 0.9)
+    quick = EncoderRecipe((Round(2, 1e-3), Round(1, 1e-4)), 4, 0.0, False, 0.9)
     recipe = type(base)(
         **{**vars(base), "encoders": {"mesoinception4": quick}, "mixture": (Draw("labelled", ("dfdc",), 1.0),)}
     )

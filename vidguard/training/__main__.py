@@ -51,7 +51,7 @@ def temporal(recipe: RecipeName, work: Work, out: Out = Path("weights")) -> None
     judge = _assemble(plan, work)
     crops = ("dfdc", "mesonet")
     count = plan.temporal.forgeries_per_track
-    validation = list(forged_sequences(store, judge, split="val", forgeries=2 * count, seed=plan.seed + 1))
+    validation = list(forged_sequences(store, judge, split="val", forgeries=count, seed=plan.seed + 1))
     validation += single_frames(
         store, judge, split="val", datasets=crops, count=10**9, seed=plan.seed + 2, degrade=False
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from rich.progress import Progress
+from rich.progress import track as progress
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -19,19 +20,41 @@ from vidguard.encoders import ENCODERS, Encoder, prepare_crops
 from vidguard.errors import InputError
 from vidguard.metrics import auc
 from vidguard.training.material import Store
-from vidguard.training.recipe import EncoderRecipe, Recipe
+from vidguard.training.recipe import EncoderRecipe, Recipe, Round
 from vidguard.training.samples import SampleStream
 
 
 def train_encoder(name: str, recipe: Recipe, store: Store, out: Path, *, workers: int = 2) -> Encoder:
-    """Train one encoder by its recipe and save out/<name>.safetensors (averaged weights). Logs to out/<name>.log."""
+    """Train one encoder by its recipe and save out/<name>.safetensors; logs to out/<name>.log.
+
+    Finished rounds are kept beside it and not run again.
+    """
     settings = recipe.encoders[name]
     torch.manual_seed(recipe.seed)
     torch.set_flush_denormal(True)  # squared gradients of a pretrained net underflow; CPUs then crawl
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = ENCODERS[name]()
     if settings.pretrained is not None:
         load_pretrained(model, settings.pretrained)
+    with (out / f"{name}.log").open("a", buffering=1) as log:
+        for number, part in enumerate(settings.rounds):
+            finished = out / f"{name}.round{number}.safetensors"
+            if not finished.is_file():
+                log.write(f"round {number}\n")
+                stream = SampleStream(store, recipe.mixture, seed=recipe.seed + number)
+                loader = DataLoader(stream, settings.batch, num_workers=workers, persistent_workers=workers > 0)
+                save_file(_run_round(model, settings, part, loader, log), finished)
+            model.load_state_dict(load_file(finished))
+        model = model.cpu().eval()
+        _validate(model, store, log)
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, out / f"{name}.safetensors")
+    return model
+
+
+def _run_round(
+    model: Encoder, settings: EncoderRecipe, part: Round, loader: DataLoader[tuple[Tensor, float]], log: TextIO
+) -> dict[str, Tensor]:
+    """One schedule on the best device at hand; gives the averaged weights, on the CPU."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device).to(memory_format=torch.channels_last).train()
     average = AveragedModel(
         model,
@@ -39,34 +62,26 @@ def train_encoder(name: str, recipe: Recipe, store: Store, out: Path, *, workers
         use_buffers=True,
     )
     optimizer = torch.optim.AdamW(
-        model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        model.parameters(), part.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps, pct_start=0.15)
-    stream = SampleStream(store, recipe.mixture, seed=recipe.seed)
-    loader = iter(DataLoader(stream, settings.batch, num_workers=workers, persistent_workers=workers > 0))
-    log = (out / f"{name}.log").open("w", buffering=1)
-    losses: list[float] = []
-    with Progress() as bar:
-        task = bar.add_task(name, total=settings.steps)
-        for step in range(settings.steps):
-            crops, labels = next(loader)
-            losses.append(_step(model, crops.to(device), labels.float().to(device), optimizer, settings))
-            schedule.step()
-            average.update_parameters(model)
-            bar.update(task, advance=1)
-            if (step + 1) % 50 == 0:
-                log.write(f"step {step + 1} loss {np.mean(losses[-50:]):.4f}\n")
-                _save(average.module, out / f"{name}.safetensors")
-    encoder = ENCODERS[name]().eval()
-    encoder.load_state_dict(average.module.state_dict())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, part.learning_rate, part.steps, pct_start=0.15)
+    samples, losses = iter(loader), []
+    for step in progress(range(1, part.steps + 1), description=type(model).__name__):
+        crops, labels = next(samples)
+        losses.append(_step(model, crops.to(device), labels.float().to(device), optimizer, settings))
+        schedule.step()
+        average.update_parameters(model)
+        if step % 50 == 0:
+            log.write(f"step {step} loss {np.mean(losses[-50:]):.4f}\n")
+    return {k: v.cpu().contiguous() for k, v in average.module.state_dict().items()}
+
+
+def _validate(model: Encoder, store: Store, log: TextIO) -> None:
     for dataset in ("dfdc", "mesonet"):
         index = store.where(split="val", datasets=[dataset])
-        scores = encode(encoder, store.crops, index)[1]
+        scores = encode(model, store.crops, index)[1]
         truth = np.array([store.rows[i].is_fake for i in index])
         log.write(f"validation {dataset} frame AUC {auc(truth, scores):.4f} over {len(index)} crops\n")
-    _save(encoder, out / f"{name}.safetensors")
-    log.close()
-    return encoder
 
 
 def load_trained(name: str, folder: Path) -> Encoder:
@@ -74,10 +89,6 @@ def load_trained(name: str, folder: Path) -> Encoder:
     model = ENCODERS[name]()
     model.load_state_dict(load_file(folder / f"{name}.safetensors"))
     return model.eval()
-
-
-def _save(model: torch.nn.Module, path: Path) -> None:
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
 
 
 def _step(

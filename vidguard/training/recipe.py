@@ -40,12 +40,19 @@ class Draw:
 
 
 @dataclass(frozen=True, config=_STRICT)
-class EncoderRecipe:
-    """How one encoder is trained: AdamW under a one-cycle schedule, averaged weights kept."""
+class Round:
+    """One one-cycle schedule; a later round starts from the averaged weights of the one before."""
 
     steps: int
-    batch: int
     learning_rate: float
+
+
+@dataclass(frozen=True, config=_STRICT)
+class EncoderRecipe:
+    """How one encoder is trained: AdamW in one-cycle rounds, averaged weights kept."""
+
+    rounds: tuple[Round, ...]
+    batch: int
     weight_decay: float
     bfloat16: bool
     ema_decay: float
