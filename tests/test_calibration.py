@@ -89,3 +89,7 @@ def test_a_passer_by_does_not_decide_and_no_face_gives_no_number() -> None:
     assert video_logit({0: main, 1: glimpse}) == pytest.approx(-3.0)
     assert video_logit({0: main, 1: stretches([5.0] * 8)}) == pytest.approx(5.0)
     assert video_logit({}) is None
+
+
+def test_a_long_genuine_shot_does_not_outvote_a_forged_one() -> None:
+    assert video_logit({0: stretches([-5.0] * 60), 1: stretches([6.0] * 5)}) == pytest.approx(6.0)

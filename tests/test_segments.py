@@ -86,3 +86,8 @@ def test_findings_merge_adjacent_segments_of_one_face_only() -> None:
     assert [(f.track_id, f.start, f.end) for f in found] == [(1, 0, 2), (1, 5, 6), (2, 2, 3)]
     assert found[0].fake_prob == pytest.approx(0.8)
     assert (found[0].peak_time, found[0].peak_fake_prob) == (0.5, 0.9)
+
+
+def test_a_span_of_a_microsecond_still_has_its_segment() -> None:
+    builder, segments = build([(0.0, 0.000001), (5.0, 5.1)], [1.0, 2.0], lag=0)
+    assert [(s.start, s.end) for s in segments] == [(s.start, s.end) for s in builder.spans]

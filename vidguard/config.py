@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -26,10 +27,9 @@ class Limits:
     max_streams: int = 64
 
     def __post_init__(self) -> None:
-        """Refuse limits that allow nothing."""
-        _require(
-            min(self.max_bytes, self.max_pixels, self.max_seconds, self.max_streams) > 0, "limits must be positive"
-        )
+        """Refuse limits that allow nothing, and infinite ones, which JSON can't carry."""
+        values = (self.max_bytes, self.max_pixels, self.max_seconds, self.max_streams)
+        _require(all(math.isfinite(v) and v > 0 for v in values), "limits must be positive and finite")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class FaceConfig:
         _require(0 < self.pyramid_factor < 1, "pyramid_factor must lie between 0 and 1")
         _require(all(0 < t < 1 for t in self.thresholds), "thresholds must lie between 0 and 1")
         _require(self.detect_every >= 1, "detect_every must be at least 1")
-        _require(self.max_gap_seconds > 0, "max_gap_seconds must be positive")
+        _require(self.max_detection_side_px >= 12, "max_detection_side_px must be at least 12 (P-Net's cell)")
+        _require(0 < self.max_gap_seconds < math.inf, "max_gap_seconds must be positive and finite")
         _require(self.max_faces >= 1, "max_faces must be at least 1")
 
 
@@ -80,9 +81,9 @@ class AnalysisConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that leave nothing to analyse."""
-        _require(self.frames_per_second > 0, "frames_per_second must be positive")
-        _require(self.segment_seconds > 0, "segment_seconds must be positive")
-        _require(self.bridge_seconds >= 0, "bridge_seconds must not be negative")
+        _require(0 < self.frames_per_second <= 1000, "frames_per_second must lie above 0 and at most at 1000")
+        _require(0.01 <= self.segment_seconds < math.inf, "segment_seconds must be at least 0.01, and finite")
+        _require(0 <= self.bridge_seconds < math.inf, "bridge_seconds must be finite and not negative")
         _require(self.min_track_frames >= 1, "min_track_frames must be at least 1")
         _require(self.max_thumbnails >= 0, "max_thumbnails must not be negative")
 

@@ -115,7 +115,10 @@ class SegmentBuilder:
         low, high = (round(start + (self._done_in_span + k) * self.segment_seconds, _DIGITS) for k in (0, 1))
         if high + _EPSILON < end:
             return low, high
-        return (low, end) if closed and low + _EPSILON < end else None
+        if not closed or low >= end:
+            return None
+        # a rest that is only rounding isn't a segment, a whole span however short is
+        return (low, end) if low + _EPSILON < end or self._done_in_span == 0 else None
 
     def _score(self, start: float, end: float) -> ScoredStretch | None:
         inside = [f for f in self._frames if f.start < end and f.end > start]

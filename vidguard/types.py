@@ -7,6 +7,7 @@ Time is the container's presentation time in seconds, intervals are half-open ``
 from __future__ import annotations
 
 import itertools
+import math
 from base64 import b64encode
 from dataclasses import dataclass as plain_dataclass
 from enum import Enum
@@ -66,6 +67,8 @@ class FrameBatch:
             raise InputError(f"frames must be (N, 3, H, W) uint8, got {tuple(self.frames.shape)} {self.frames.dtype}")
         if len(self.pts_seconds) != len(self.frames):
             raise InputError(f"{len(self.frames)} frames but {len(self.pts_seconds)} times")
+        if min(self.frames.shape[2:]) == 0 or not all(math.isfinite(t) for t in self.pts_seconds):
+            raise InputError("frames must not be empty pictures, and their times must be finite")
         if any(b <= a for a, b in zip(self.pts_seconds, self.pts_seconds[1:])):
             raise InputError("frame times must increase strictly")
 
@@ -261,7 +264,9 @@ class Report:
 
     status: Status
     fake_prob: Probability | None
-    """Calibrated probability that at least one judged face is fake; None unless status is OK or PARTIAL."""
+    """Calibrated probability that the most suspicious judged face is fake; None unless status is OK or PARTIAL.
+
+    Calibrated on one face at a time: with many genuine faces the largest of their probabilities is higher."""
     explanation: str
     """One sentence: what the answer is or why there is none."""
     source: SourceInfo

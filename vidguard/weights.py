@@ -54,8 +54,9 @@ class Calibration:
     frame: Platt
     segment: Platt
     video: Platt
-    video_threshold: float
+    frame_threshold: float
     segment_threshold: float
+    video_threshold: float
     threshold_note: str
     fitted_on: str
 

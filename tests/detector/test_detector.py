@@ -175,6 +175,52 @@ def test_stream_refuses_what_is_no_pair(detector: vidguard.Detector) -> None:
         list(detector.stream([np.zeros((8, 8, 3), np.uint8)]))  # type: ignore[list-item]
 
 
+def test_a_reused_frame_buffer_changes_nothing(
+    detector: vidguard.Detector, clip: DemoClip, report: vidguard.Report
+) -> None:
+    buffer = np.empty((512, 512, 3), np.uint8)
+
+    def reused() -> Iterator[tuple[np.ndarray, float]]:
+        for frame, time in decoded(clip.path, batch_size=8):
+            buffer[:] = frame.permute(1, 2, 0).numpy()[:, :, ::-1]  # as a camera gives it: BGR, one buffer for ever
+            yield buffer[:, :, ::-1], time
+
+    found = sorted(detector.stream(reused()), key=lambda s: (s.track_id, s.start))
+    assert tuple(found) == report.segments
+
+
+@pytest.mark.parametrize(
+    ("second", "time", "message"),
+    [
+        (np.zeros((64, 64, 3), np.uint8), 0.0, "increase"),
+        (np.zeros((64, 64, 3), np.uint8), float("nan"), "finite"),
+        (np.zeros((32, 64, 3), np.uint8), 1.0, "one size"),
+        ("a picture", 1.0, "arrays or torch tensors"),
+    ],
+)
+def test_a_broken_stream_is_refused(detector: vidguard.Detector, second: object, time: float, message: str) -> None:
+    frames = [(np.zeros((64, 64, 3), np.uint8), 0.5), (second, time)]
+    with pytest.raises(vidguard.InputError, match=message):
+        list(detector.stream(frames))  # type: ignore[arg-type]
+
+
+def test_a_damaged_still_is_never_a_crash(detector: vidguard.Detector) -> None:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(astronaut()).save(buffer, "JPEG")
+    content = buffer.getvalue()
+    for share in (0.05, 0.5, 0.9):
+        found = detector.analyze(content[: int(len(content) * share)])
+        assert found.status is not vidguard.Status.OK
+        assert (found.fake_prob is not None) == (found.status is vidguard.Status.PARTIAL)
+
+
+def test_a_still_is_held_against_the_frame_threshold(detector: vidguard.Detector) -> None:
+    found = detector.analyze(still(astronaut()))
+    assert found.weights.threshold == detector.passport.calibration.frame_threshold
+
+
 @pytest.mark.cuda
 def test_cuda_and_cpu_agree(clip: DemoClip, report: vidguard.Report) -> None:
     found = vidguard.load(device="cuda").analyze(clip.path, backend="pyav")

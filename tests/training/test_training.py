@@ -19,7 +19,7 @@ from vidguard.temporal import FrameTokens
 from vidguard.training.calibrate import calibrate, fit_fusion
 from vidguard.training.export import export, golden, passport_of, write_card
 from vidguard.training.frames import load_trained, train_encoder
-from vidguard.training.material import Row, Store, read_manifest
+from vidguard.training.material import Row, Store, read_manifest, require_disjoint
 from vidguard.training.recipe import Draw, EncoderRecipe, Round, load_recipe
 from vidguard.training.samples import SampleStream
 from vidguard.training.sequences import Sequence, forged_sequences
@@ -78,10 +78,14 @@ def test_a_source_in_two_splits_is_refused_and_development_is_left_out(tmp_path:
         ("c.mp4", "real", "none", "d", "train", "g3"),
     ]
     found = read_manifest(write_manifest(tmp_path / "m.csv", rows), validation_groups=("g3",))
+    require_disjoint(found, ("g3",))
     assert [(r.path, r.split) for r in found] == [("a.jpg", "train"), ("c.mp4", "val")]
     leaked = [*rows, ("d.jpg", "fake", "none", "d", "val", "g1")]
+    second = read_manifest(write_manifest(tmp_path / "n.csv", leaked[-1:]), validation_groups=())
     with pytest.raises(InputError, match="two splits"):
-        read_manifest(write_manifest(tmp_path / "n.csv", leaked), validation_groups=())
+        require_disjoint(found + second, ())
+    with pytest.raises(InputError, match="g9"):
+        require_disjoint(found, ("g9",))
 
 
 def test_samples_are_seeded_and_pairs_come_real_then_fake() -> None:

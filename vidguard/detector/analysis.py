@@ -12,6 +12,7 @@ from vidguard.config import AnalysisConfig
 from vidguard.detector.judge import Judge
 from vidguard.detector.record import Sighting, TrackRecord, observation, thumbnail_jpeg
 from vidguard.encoders import CROP_MARGIN, CROP_SIZE
+from vidguard.errors import InputError
 from vidguard.faces import FaceDetector, FaceFollower, FollowedFace, align_crops, measure_quality
 from vidguard.segments import SegmentBuilder
 from vidguard.temporal import FrameTokens, TemporalOutput, WindowedJudge
@@ -50,13 +51,24 @@ class Analysis:
         self._open_frame: tuple[float, list[Sighting]] | None = None
         self._last_step = min(1.0 / config.frames_per_second, config.faces.max_gap_seconds)
         self._alive: set[int] = set()
+        self._size: tuple[int, ...] | None = None
+        self._last_time = float("-inf")
+        self._shown: list[tuple[float, Thumbnail]] = []
 
     def push(self, batch: FrameBatch) -> list[Segment]:
         """Take the next frames (any number, any rate); returns the segments that became final."""
         segments: list[Segment] = []
+        size = tuple(batch.frames.shape[2:])
+        if self._size not in (None, size):
+            raise InputError(f"all frames of a stream must be of one size; {self._size} became {size}")
+        self._size = size
         for frame, time in zip(batch.frames, batch.pts_seconds):
+            if time <= self._last_time:
+                raise InputError(f"frame times must increase strictly; {time} s came after {self._last_time} s")
+            self._last_time = time
             if self._sampler.wants(time):
-                self._waiting.append((frame, time))
+                # a copy: callers reuse their frame buffers, and a view would keep a whole batch alive
+                self._waiting.append((frame.clone(), time))
             if len(self._waiting) == _CHUNK:
                 segments += self._work()
         return segments
@@ -72,9 +84,15 @@ class Analysis:
 
     def thumbnails(self) -> tuple[Thumbnail, ...]:
         """At most config.max_thumbnails, the most suspicious ones, in order of time."""
-        ranked = sorted((pair for r in self.records.values() for pair in r.thumbnails), key=lambda pair: -pair[0])
-        kept = [thumbnail for _, thumbnail in ranked[: self.config.max_thumbnails]]
-        return tuple(sorted(kept, key=lambda t: (t.time, t.track_id)))
+        self._gather_thumbnails(most=self.config.max_thumbnails)
+        return tuple(sorted((t for _, t in self._shown), key=lambda t: (t.time, t.track_id)))
+
+    def _gather_thumbnails(self, *, most: int) -> None:
+        for record in self.records.values():
+            self._shown += record.thumbnails
+            record.thumbnails.clear()
+        if len(self._shown) > most:
+            self._shown = sorted(self._shown, key=lambda pair: -pair[0])[: self.config.max_thumbnails]
 
     def _work(self) -> list[Segment]:
         frames = torch.stack([frame for frame, _ in self._waiting]).to(self._judge.device)
@@ -91,6 +109,7 @@ class Analysis:
             segments += self._end_track(track_id)
         for track_id in sorted(self._alive):
             segments += self.records[track_id].take()
+        self._gather_thumbnails(most=2 * self.config.max_thumbnails)  # sorted now and then, not at every chunk
         return segments
 
     def _look(self, frames: Tensor, followed: Sequence[Sequence[FollowedFace]]) -> list[list[Sighting]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -124,7 +125,7 @@ class Detector:
         crops: (N, 3, H, W) uint8 RGB, N >= 0, any size from 8 px; roughly the face's box enlarged by 1.0 to 1.4 suits
         the weights. Gives (N,) float32 in [0, 1] on the CPU. Raises InputError on another shape or type.
         """
-        features = self.judge.encode(torch.as_tensor(crops))
+        features = self.judge.encode(_as_tensor(crops))
         platt = self.passport.calibration.frame
         return torch.sigmoid(features.fake_logit.double() * platt.slope + platt.offset).float().cpu()
 
@@ -134,26 +135,33 @@ class Detector:
         )
 
     def _analyze_still(self, reader: VideoReader) -> Report:
-        frame = next(iter(reader.batches())).frames
+        frames = [batch.frames for batch in reader.batches()]
         tracks, segments, thumbnails = judge_still(
-            frame, self.judge, self.passport.calibration, self._face_detector, self.config
+            frames, self.judge, self.passport.calibration, self._face_detector, self.config
         )
         fake_prob = max((t.fake_prob for t in tracks if t.fake_prob is not None), default=None)
-        status = Status.NO_FACE if fake_prob is None else Status.OK
+        status = _status(reader.damaged, len(frames), tracks, fake_prob)
+        # a still is judged by the frame calibration, so it is flagged by the frame threshold
+        threshold = self.passport.calibration.frame_threshold
+        weights = replace(self.weights, threshold=threshold, segment_threshold=threshold)
         return Report(
             status=status,
             fake_prob=fake_prob,
             explanation=_explain(status, tracks, _STILL_NOTE),
             source=reader.info,
             coverage=Coverage(
-                num_frames_decoded=1, num_frames_analysed=1, seconds=0, seconds_with_face=0, seconds_judged=0
+                num_frames_decoded=len(frames),
+                num_frames_analysed=len(frames),
+                seconds=0,
+                seconds_with_face=0,
+                seconds_judged=0,
             ),
-            weights=self.weights,
+            weights=weights,
             engine=self._engine(reader, (_STILL_NOTE,)),
             settings=self.config.as_dict(),
             tracks=tracks,
             segments=segments,
-            findings=merge_findings(segments, self.weights.segment_threshold),
+            findings=merge_findings(segments, threshold),
             thumbnails=thumbnails,
         )
 
@@ -161,8 +169,8 @@ class Detector:
         records = [analysis.records[i] for i in sorted(analysis.records)]
         tracks = tuple(record.track() for record in records)
         logit = video_logit({r.id: r.stretches for r in records if r.judged})
-        damage = "the source is damaged or was cut: what could be read was judged" if reader.damaged else ""
-        status = _status(reader, analysis, tracks, logit)
+        status = _status(reader.damaged, analysis.frames_analysed, tracks, logit)
+        damage = "the source is damaged or was cut" if reader.damaged else ""
         ordered = tuple(sorted(segments, key=lambda s: (s.track_id, s.start)))
         return Report(
             status=status,
@@ -197,14 +205,14 @@ class Detector:
         )
 
 
-def _status(reader: VideoReader, analysis: Analysis, tracks: tuple[Track, ...], logit: float | None) -> Status:
-    if analysis.frames_analysed == 0:
+def _status(damaged: bool, num_frames: int, tracks: tuple[Track, ...], score: float | None) -> Status:
+    if num_frames == 0:
         return Status.UNDECODABLE
     if not tracks:
         return Status.NO_FACE
-    if logit is None:
+    if score is None:
         return Status.TOO_SHORT
-    return Status.PARTIAL if reader.damaged else Status.OK
+    return Status.PARTIAL if damaged else Status.OK
 
 
 _EXPLANATIONS: Final = {
@@ -234,9 +242,18 @@ def _union_seconds(tracks: Iterable[Track]) -> float:
 def _batch_of_one(item: TimedFrame) -> FrameBatch:
     try:
         frame, time = item
+        seconds = float(time)
     except (TypeError, ValueError) as error:
         raise InputError("stream() takes pairs (frame, pts in seconds) or FrameBatches") from error
-    tensor = torch.as_tensor(frame)
+    tensor = _as_tensor(frame)
     if tensor.ndim == 3 and tensor.shape[2] == 3 and tensor.shape[0] != 3:
         tensor = tensor.permute(2, 0, 1)
-    return FrameBatch(tensor[None], (float(time),))
+    return FrameBatch(tensor[None], (seconds,))
+
+
+def _as_tensor(pixels: object) -> Tensor:
+    if isinstance(pixels, Tensor):
+        return pixels
+    if isinstance(pixels, np.ndarray):
+        return torch.from_numpy(np.ascontiguousarray(pixels))  # a flipped view, such as BGR to RGB, has no tensor
+    raise InputError(f"pictures must be numpy arrays or torch tensors, got {type(pixels).__name__}")

@@ -51,11 +51,12 @@ class TrackRecord:
     observations: list[Observation] = field(default_factory=list)
     stretches: list[ScoredStretch] = field(default_factory=list)
     thumbnails: list[tuple[float, Thumbnail]] = field(default_factory=list)
-    """With the logit of the frame shown."""
+    """With the logit of the frame shown; for the owner to take away."""
     judged: bool = True
     _waiting: dict[int, _Waiting] = field(default_factory=dict)
     _num_frames: int = 0
     _num_scored: int = 0
+    _last_shown: float = float("-inf")
 
     def add(self, sighting: Sighting, start: float, end: float) -> None:
         """Add the next frame, which speaks for [start, end) seconds."""
@@ -67,14 +68,16 @@ class TrackRecord:
         self._score(self.windows.push(sighting.tokens))
 
     def take(self) -> list[Segment]:
-        """The segments that are final by now."""
-        return self._segments(self.builder.take())
+        """The segments that are final by now; none before it is clear that the track is long enough to judge."""
+        return self._segments(self.builder.take()) if self._num_frames >= self.min_frames else []
 
     def finish(self) -> list[Segment]:
         """End the track; the remaining segments."""
         self._score(self.windows.finish())
         self.judged = self._num_frames >= self.min_frames
-        return self._segments(self.builder.finish())
+        segments = self._segments(self.builder.finish())
+        self._waiting.clear()
+        return segments
 
     def track(self) -> Track:
         """The finished track for the report; needs history."""
@@ -123,7 +126,8 @@ class TrackRecord:
         frames = [self._waiting[i] for i in stretch.frame_indices if i in self._waiting]
         best = max(frames, key=lambda f: f.logit or 0.0)
         # a frame on the border of two segments may stand for both
-        if not self.thumbnails or self.thumbnails[-1][1].time != best.time:
+        if best.time > self._last_shown:
+            self._last_shown = best.time
             shown = Thumbnail(track_id=self.id, time=best.time, jpeg=best.jpeg)
             self.thumbnails.append((best.logit or 0.0, shown))
 

@@ -15,17 +15,20 @@ from vidguard.weights import Calibration
 
 
 def judge_still(
-    frame: Tensor, judge: Judge, calibration: Calibration, face_detector: FaceDetector, config: AnalysisConfig
+    frames: list[Tensor], judge: Judge, calibration: Calibration, face_detector: FaceDetector, config: AnalysisConfig
 ) -> tuple[tuple[Track, ...], tuple[Segment, ...], tuple[Thumbnail, ...]]:
-    """Judge every face of one still (1, 3, H, W) uint8 RGB, the largest first.
+    """Judge every face of one still, the largest first.
 
-    A still has no duration; its faces carry the nominal stretch [0, segment_seconds).
+    frames: the picture (1, 3, H, W) uint8 RGB alone, or nothing where it couldn't be decoded. A still has
+    no duration; its faces carry the nominal stretch [0, segment_seconds).
     """
-    found = face_detector.detect(frame)[0]
+    if not frames:
+        return (), (), ()
+    found = face_detector.detect(frames[0])[0]
     boxes = found.boxes_xyxy_px[: config.faces.max_faces].cpu()
     landmarks = found.landmarks_px[: config.faces.max_faces].cpu()
     where = torch.zeros(len(boxes), dtype=torch.long)
-    crops = align_crops(frame, where, landmarks, size=CROP_SIZE, margin=CROP_MARGIN)
+    crops = align_crops(frames[0], where, landmarks, size=CROP_SIZE, margin=CROP_MARGIN)
     qualities = measure_quality(crops, boxes, landmarks)
     logits = judge.encode(crops).fake_logit.tolist()
     nominal = Interval(start=0.0, end=config.segment_seconds)
@@ -39,4 +42,4 @@ def judge_still(
             Segment(start=nominal.start, end=nominal.end, track_id=index, fake_prob=fake_prob, num_frames=1)
         )
         thumbnails.append(Thumbnail(track_id=index, time=0.0, jpeg=thumbnail_jpeg(crops[index])))
-    return tuple(tracks), tuple(segments), tuple(thumbnails)
+    return tuple(tracks), tuple(segments), tuple(thumbnails[: config.max_thumbnails])

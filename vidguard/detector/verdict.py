@@ -8,7 +8,8 @@ from typing import Final
 from vidguard.segments import ScoredStretch
 
 MIN_SHARE_OF_LONGEST: Final = 0.25
-"""A face judged for less than this share of the longest judged face's time doesn't decide about the video."""
+ENOUGH_SECONDS: Final = 3.0
+"""A face judged for less than both doesn't decide: passers-by and false alarms would, by their number."""
 
 
 def track_logit(stretches: Sequence[ScoredStretch]) -> float:
@@ -33,5 +34,5 @@ def video_logit(tracks: Mapping[int, Sequence[ScoredStretch]]) -> float | None:
     seconds = {track: sum(s.seconds for s in stretches) for track, stretches in tracks.items() if stretches}
     if not seconds:
         return None
-    needed = MIN_SHARE_OF_LONGEST * max(seconds.values())
+    needed = min(MIN_SHARE_OF_LONGEST * max(seconds.values()), ENOUGH_SECONDS)
     return max(track_logit(tracks[track]) for track, long in seconds.items() if long >= needed)

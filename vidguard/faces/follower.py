@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +43,10 @@ _SAME_FACE_COVER: Final = 0.6
 _REACH: Final = 0.8
 _REACH_PER_SECOND: Final = 1.5
 _MAX_SIZE_RATIO: Final = 1.8
+# P-Net looks again after this long, however few frames that is.
+_LOOK_AGAIN_SECONDS: Final = 1.0
+# Where frames are further apart than config.max_gap_seconds, a face seen in each of them is still one track.
+_GAP_STEPS: Final = 1.5
 # A missing face is worth a search of every frame only if it was seen this often; most false alarms are seen once.
 _WORTH_SEARCHING: Final = 3
 
@@ -98,9 +102,10 @@ class _Track:
 class FaceFollower:
     """A state machine fed with consecutive frames; how they are cut into batches doesn't change its answer.
 
-    It looks at whole frames at every config.detect_every-th, at scene cuts and while a followed face is missing, and
-    carries faces by their motion and `FaceDetector.refine` between. A scene cut ends all tracks, a gap of more than
-    config.max_gap_seconds ends one.
+    It looks at whole frames at every config.detect_every-th, at least once a second, at scene cuts, after long steps
+    and while a followed face is missing, and carries faces by their motion and `FaceDetector.refine` between. A scene
+    cut ends all tracks. A gap of more than config.max_gap_seconds, or of one and a half steps between the last two
+    frames if that is longer, ends one.
     """
 
     def __init__(self, detector: FaceDetector, config: FaceConfig) -> None:
@@ -110,8 +115,9 @@ class FaceFollower:
         self._cuts = CutFinder()
         self._tracks: dict[int, _Track] = {}
         self._next_id = 0
-        self._num_frames = 0
         self._time = float("-inf")
+        self._look_time = float("-inf")
+        self._frames_since_look = 0
 
     @property
     def alive_track_ids(self) -> frozenset[int]:
@@ -127,20 +133,34 @@ class FaceFollower:
         if len(batch) and batch.pts_seconds[0] <= self._time:
             raise InputError(f"frames from {batch.pts_seconds[0]} s on can't follow the frame at {self._time} s")
         cuts = self._cuts.push(batch.frames)
-        every = self._config.detect_every
-        planned = [i for i, cut in enumerate(cuts) if cut or (self._num_frames + i) % every == 0]
+        planned = self._plan(batch.pts_seconds, cuts)
         found = dict(zip(planned, self._detector.detect(batch.frames[planned])))
         followed = []
         for i, time in enumerate(batch.pts_seconds):
             if cuts[i]:
                 self._tracks.clear()
             followed.append(self._step(batch.frames[i : i + 1], time, found.get(i)))
-        self._num_frames += len(batch)
         return followed
+
+    def _plan(self, times: Sequence[float], cuts: Sequence[bool]) -> list[int]:
+        """Which frames P-Net looks at anyway: known before any is worked on, so that it can take them together."""
+        planned, before = [], self._time
+        for i, (time, cut) in enumerate(zip(times, cuts)):
+            self._frames_since_look += 1
+            if (
+                cut
+                or self._frames_since_look >= self._config.detect_every
+                or time - self._look_time >= _LOOK_AGAIN_SECONDS
+                or time - before > self._config.max_gap_seconds / 2  # motion says little of where a face is by now
+            ):
+                planned.append(i)
+                self._frames_since_look, self._look_time = 0, time
+            before = time
+        return planned
 
     def _step(self, frame: Tensor, time: float, found: Detections | None) -> list[FollowedFace]:
         """One frame: match what a search finds, then refine the faces that it didn't, or all if there was none."""
-        oldest = time - self._config.max_gap_seconds
+        oldest = time - max(self._config.max_gap_seconds, _GAP_STEPS * (time - self._time))
         self._tracks = {i: track for i, track in self._tracks.items() if track.time >= oldest}
         visible = {i for i, track in self._tracks.items() if track.time == self._time}
         if found is None and self._misses_a_face():

@@ -54,7 +54,6 @@ class WindowedJudge:
     """
 
     judge: JudgeWindow
-    window_logits: list[float] = field(default_factory=list)
     _kept: FrameTokens | None = None
     _sums: list[float] = field(default_factory=list)
     _counts: list[int] = field(default_factory=list)
@@ -78,7 +77,9 @@ class WindowedJudge:
             return []
         if any(count == 0 for count in self._counts):
             self._run(len(self._kept))
-        return self._release(len(self._kept))
+        final = self._release(len(self._kept))
+        self._kept = None  # an empty slice would keep the whole window's memory
+        return final
 
     def _run(self, length: int) -> None:
         assert self._kept is not None
@@ -89,7 +90,6 @@ class WindowedJudge:
         for index, logit in enumerate(output.frame_logits[0].tolist()):
             self._sums[index] += logit
             self._counts[index] += 1
-        self.window_logits.append(float(output.window_logits[0]))
 
     def _release(self, count: int) -> list[float]:
         assert self._kept is not None

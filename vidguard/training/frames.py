@@ -40,7 +40,8 @@ def train_encoder(name: str, recipe: Recipe, store: Store, out: Path, *, workers
             finished = out / f"{name}.round{number}.safetensors"
             if not finished.is_file():
                 log.write(f"round {number}\n")
-                stream = SampleStream(store, recipe.mixture, seed=recipe.seed + number)
+                mixture = recipe.mixture if settings.mixture is None else settings.mixture
+                stream = SampleStream(store, mixture, seed=recipe.seed + number, degraded=settings.degraded)
                 loader = DataLoader(stream, settings.batch, num_workers=workers, persistent_workers=workers > 0)
                 save_file(_run_round(model, settings, part, loader, log), finished)
             model.load_state_dict(load_file(finished))

@@ -66,27 +66,34 @@ class Store:
         return np.fromiter(chosen, np.int64)
 
     def tracks(self, *, split: str, minimum: int) -> list[NDArray[np.int64]]:
-        """Positions of every track of at least `minimum` frames, in time order."""
+        """Positions of every genuine track of at least `minimum` frames, in time order."""
         by_track: dict[tuple[str, int], list[int]] = {}
         for index, row in enumerate(self.rows):
-            if row.split == split and _is_video(row.path):
+            if row.split == split and _is_video(row.path) and not row.is_fake:
                 by_track.setdefault((row.path, row.track), []).append(index)
         return [np.asarray(v, np.int64) for v in by_track.values() if len(v) >= minimum]
 
 
 def read_manifest(index: Path, *, validation_groups: Collection[str]) -> list[Row]:
-    """Read the training and validation rows of a manifest; those of `validation_groups` are validation rows.
-
-    Raises InputError when a group stands in two splits; rows without a group (unknown source) are taken as they are.
-    """
+    """Read the training and validation rows of a manifest; those of `validation_groups` are validation rows."""
     with index.open(newline="") as file:
         rows = [_row(r) for r in csv.DictReader(file)]
     rows = [replace(r, split="val") if r.group in validation_groups else r for r in rows if r.split in ("train", "val")]
+    return rows
+
+
+def require_disjoint(rows: Iterable[Row], validation_groups: Collection[str]) -> None:
+    """Raise InputError when a group stands in two splits, or when a validation group is missing.
+
+    Rows without a group (unknown source) are taken as they are.
+    """
     splits: dict[tuple[str, str], str] = {}
     for row in rows:
         if row.group and splits.setdefault((row.dataset, row.group), row.split) != row.split:
             raise InputError(f"group {row.group} of {row.dataset} stands in two splits")
-    return rows
+    missing = set(validation_groups) - {group for _, group in splits}
+    if missing:
+        raise InputError(f"no manifest has the recipe's validation groups {', '.join(sorted(missing))}")
 
 
 def build_store(manifests: Sequence[Path], folder: Path, recipe: MaterialRecipe) -> Store:
@@ -98,6 +105,7 @@ def build_store(manifests: Sequence[Path], folder: Path, recipe: MaterialRecipe)
     listed = [
         (m.parent / r.path, r) for m in manifests for r in read_manifest(m, validation_groups=recipe.validation_groups)
     ]
+    require_disjoint((row for _, row in listed), recipe.validation_groups)
     for path, row in progress(listed, description="cutting faces"):
         try:
             found = (
@@ -139,7 +147,9 @@ def _still_face(
     path: Path, row: Row, detector: FaceDetector
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32], Row]]:
     with open_source(path) as reader:
-        frame = next(iter(reader.batches())).frames
+        frame = next((batch.frames for batch in reader.batches()), None)
+    if frame is None:
+        raise SourceError(f"{path} can't be decoded")
     found = detector.detect(frame)[0]
     largest = int((found.boxes_xyxy_px[:, 2] - found.boxes_xyxy_px[:, 0]).argmax()) if len(found.probs) else None
     if row.dataset in _ALREADY_CROPPED:

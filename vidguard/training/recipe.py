@@ -56,6 +56,10 @@ class EncoderRecipe:
     weight_decay: float
     bfloat16: bool
     ema_decay: float
+    degraded: float = 1.0
+    """Share of samples that go through a random degradation: small nets learn nothing where all do."""
+    mixture: tuple[Draw, ...] | None = None
+    """What this encoder's batches are drawn from, where it isn't the recipe's mixture."""
     pretrained: str | None = None
 
 

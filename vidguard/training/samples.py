@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -19,9 +19,10 @@ from vidguard.training.recipe import Draw
 class SampleStream(IterableDataset[tuple[Tensor, float]]):
     """Yields (crop (3, 224, 224) uint8 RGB, label 1.0 fake / 0.0 real) without end, seeded per worker."""
 
-    def __init__(self, store: Store, mixture: tuple[Draw, ...], *, seed: int) -> None:
+    def __init__(self, store: Store, mixture: tuple[Draw, ...], *, seed: int, degraded: float = 1.0) -> None:
         self.store = store
         self.seed = seed
+        self.degraded = degraded
         self.mixture = mixture
         self.weights = np.array([part.weight for part in mixture]) / sum(part.weight for part in mixture)
         self.pools = [_pools(store, part) for part in mixture]
@@ -39,8 +40,11 @@ class SampleStream(IterableDataset[tuple[Tensor, float]]):
             else:
                 is_fake = bool(rng.random() < 0.5)
                 index = int(rng.choice(fake if is_fake else real))
-                image = sample_degradation(rng)(place(self.store.crops[index], rng))
+                image = self._degradation(rng)(place(self.store.crops[index], rng))
                 yield _tensor(image), float(is_fake)
+
+    def _degradation(self, rng: np.random.Generator) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+        return sample_degradation(rng) if rng.random() < self.degraded else np.asarray
 
     def _forged_pair(
         self, index: int, pool: NDArray[np.int64], rng: np.random.Generator
@@ -51,7 +55,7 @@ class SampleStream(IterableDataset[tuple[Tensor, float]]):
             other = int(rng.choice(pool))
             donor, donor_points = np.asarray(self.store.crops[other]), self.store.landmarks[other]
         forged, _ = forge_face(pristine, points, sample_recipe(rng), donor=donor, donor_landmarks=donor_points)
-        geometry, degrade = int(rng.integers(2**31)), sample_degradation(rng)
+        geometry, degrade = int(rng.integers(2**31)), self._degradation(rng)
         for image, label in ((pristine, 0.0), (forged, 1.0)):
             yield _tensor(degrade(place(image, np.random.default_rng(geometry)))), label
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vidguard.detector import Judge
+from vidguard.errors import InputError
 from vidguard.temporal import WINDOW_FRAMES
 from vidguard.training.recipe import TemporalRecipe
 from vidguard.training.sequences import Sequence
@@ -25,6 +26,8 @@ def train_temporal(judge: Judge, sequences: Seq[Sequence], recipe: TemporalRecip
     rng = np.random.default_rng(seed)
     model = judge.temporal.train()
     optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+    if len(sequences) < recipe.batch:
+        raise InputError(f"{len(sequences)} sequences don't fill a batch of {recipe.batch}; add material")
     rounds = recipe.epochs * (len(sequences) // recipe.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, rounds, pct_start=0.1)
     fused = [judge.fuse(torch.from_numpy(s.logits)).detach() for s in sequences]
@@ -81,5 +84,7 @@ def _loss(
     frames = ((per_frame * weight).sum(1) / weight.sum(1)).mean()
     share = (is_fake * weight).sum(1) / weight.sum(1)
     clear = (share == 0) | (share >= _FORGED_SHARE)
+    if not clear.any():
+        return frames
     windows = F.binary_cross_entropy_with_logits(output.window_logits[clear], (share[clear] > 0).float())
     return frames + 0.5 * windows

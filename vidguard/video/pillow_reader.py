@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from vidguard.config import Limits
@@ -24,6 +24,9 @@ from vidguard.video.source import Source
 # Formats Pillow decodes itself; EPS and the like would start other programs.
 _FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 _ISO_BRANDS: Final = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+# What Pillow's decoders raise for damaged data.
+_DAMAGE: Final = (OSError, SyntaxError, ValueError)
+_JPEG_END: Final = b"\xff\xd9"
 _EXIF_ORIENTATION: Final = 0x0112
 _EXIF_ROTATION_DEGREES: Final = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
 
@@ -45,16 +48,22 @@ def is_still_image(source: Source) -> bool:
 def open_still(source: Source, device: torch.device, limits: Limits) -> PillowReader:
     """Read a still image: one frame at 0.0 s, turned upright by its EXIF orientation, alpha composited on black.
 
-    Raises SourceError for what Pillow can't identify, LimitError for a picture of more than max_pixels.
+    Of a picture that breaks off, the part that could be decoded is given, the rest black or of one colour. Raises
+    SourceError for what Pillow can't identify, LimitError for a picture of more than max_pixels.
     """
-    with _identify(source) as picture:
+    data = source.stream().read()
+    with _identify(source, data) as picture:
         check_pixels(source.name, picture.width, picture.height, limits)
         notes = ["only the first picture of several was read"] if getattr(picture, "is_animated", False) else []
-        frame = None
+        damaged = False
+        frame: Tensor | None
         try:
             frame = _upright_rgb(picture)
-        except (OSError, SyntaxError, ValueError) as error:  # what Pillow's decoders raise for damaged data
-            notes.append(f"the image can't be decoded: {error}")
+        except _DAMAGE as error:
+            damaged = True
+            frame = _salvage(data)
+            fate = "can't be decoded" if frame is None else "is damaged, a part of it was decoded"
+            notes.append(f"the image {fate}: {error}")
         turn = _EXIF_ROTATION_DEGREES.get(picture.getexif().get(_EXIF_ORIENTATION, 1), 0)
         width, height = picture.size if turn in (0, 180) else picture.size[::-1]
         info = SourceInfo(
@@ -71,7 +80,7 @@ def open_still(source: Source, device: torch.device, limits: Limits) -> PillowRe
             sha256=source.sha256,
         )
     source.close()
-    return PillowReader(info, frame, device, tuple(notes))
+    return PillowReader(info, frame, device, tuple(notes), damaged=damaged)
 
 
 class PillowReader:
@@ -79,11 +88,19 @@ class PillowReader:
 
     backend = "pillow"
 
-    def __init__(self, info: SourceInfo, frame: Tensor | None, device: torch.device, notes: tuple[str, ...]) -> None:
-        """Hold frame, (3, H, W) uint8 RGB, or None where it couldn't be decoded."""
+    def __init__(
+        self,
+        info: SourceInfo,
+        frame: Tensor | None,
+        device: torch.device,
+        notes: tuple[str, ...],
+        *,
+        damaged: bool,
+    ) -> None:
+        """Hold frame, (3, H, W) uint8 RGB, or None where nothing of it could be decoded."""
         self.info = info
         self.notes = notes
-        self.damaged = frame is None
+        self.damaged = damaged
         self.num_frames_decoded = 0
         self._frame = frame
         self._device = device
@@ -127,11 +144,9 @@ class PillowReader:
         return FrameBatch(self._frame[None].to(self._device), (0.0,))
 
 
-def _identify(source: Source) -> Image.Image:
-    # FFmpeg needs a stream without a name, Pillow one with all the methods of a file.
-    data = BytesIO(source.stream().read())
+def _identify(source: Source, data: bytes) -> ImageFile.ImageFile:
     try:
-        return Image.open(data, formats=_registered_formats())
+        return Image.open(BytesIO(data), formats=_registered_formats())
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise LimitError(f"{source.name}: {error}") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
@@ -146,6 +161,25 @@ def _registered_formats() -> tuple[str, ...]:
         pillow_heif.register_heif_opener()
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _salvage(data: bytes) -> Tensor | None:
+    """What Pillow decoded of a damaged picture before it gave up, (3, H, W) uint8 RGB; None if that's nothing.
+
+    Pillow's own switch for this, LOAD_TRUNCATED_IMAGES, is one for the whole process, so also for the caller's threads.
+    With an end marker added and the unread tiles dropped, the same pixels come out without it.
+    """
+    try:
+        # Without an end marker libjpeg draws nothing of a progressive picture; other decoders never get to it.
+        with Image.open(BytesIO(data + _JPEG_END), formats=_registered_formats()) as picture:
+            with suppress(*_DAMAGE):
+                picture.load()
+            picture.tile = []
+            frame = _upright_rgb(picture)
+    except _DAMAGE:
+        return None
+    # An empty canvas has one colour, which one depends on the format.
+    return None if bool((frame == frame[:, :1, :1]).all()) else frame
 
 
 def _upright_rgb(picture: Image.Image) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import stat
 from pathlib import Path
 from types import TracebackType
@@ -83,7 +84,7 @@ class Source:
         self._stream: Stream | None = None
         if isinstance(given, (str, Path)):
             self.path = _regular_file(given)
-            self.name = self.path.name
+            self.name = _shown_name(self.path)
             self._file: BinaryIO = _open(self.path)
         elif isinstance(given, bytes):
             self.name = "<bytes>"
@@ -162,6 +163,11 @@ def _regular_file(given: str | Path) -> Path:
     if not stat.S_ISREG(mode):
         raise SourceError(f"{path} is not a regular file; open it and pass the binary file object to read a pipe")
     return path
+
+
+def _shown_name(path: Path) -> str:
+    """The file's name as text: bytes that aren't UTF-8 would go through every string, and stop at the first output."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
 
 
 def _open(path: Path) -> BinaryIO:
