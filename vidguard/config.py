@@ -45,9 +45,9 @@ class FaceConfig:
     pyramid_factor: float = 0.709
     """Scale step of the image pyramid, of the reference implementation (about 1/sqrt 2)."""
     detect_every: int = 8
-    """P-Net looks at every n-th analysed frame (about once a second); between, R/O-Net refine the prediction."""
+    """P-Net looks at every n-th analysed frame and at least once a second; between, O-Net refines the prediction."""
     max_gap_seconds: float = 1.0
-    """A face hidden for longer starts a new track."""
+    """A face hidden for longer, and for more than 1.5 analysed frames, starts a new track."""
     max_faces: int = 32
     """Largest number of faces followed at once; the largest are kept."""
 

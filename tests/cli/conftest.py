@@ -49,6 +49,8 @@ class Command:
         def load(name=None, *, device=None, config=None):
             if name == "nonesuch":
                 raise WeightsError("no weights named 'nonesuch'; installed: base-v1")
+            if name == "defect":
+                raise RuntimeError("loading trouble")
             self.loaded.append((name, device, config))
             return self.detector
 

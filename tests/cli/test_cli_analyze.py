@@ -23,7 +23,7 @@ def one_line(err: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("content", "code"), [(b"real", 0), (b"no face", 0), (b"fake", 1), (b"broken", 3), (b"defect", 70)]
+    ("content", "code"), [(b"real", 0), (b"no face", 0), (b"fake", 1), (b"broken", 3), (b"defect", 3)]
 )
 def test_exit_code_says_what_was_found(command, tmp_path, content, code):
     assert command("analyze", make(tmp_path, content))[0] == code
@@ -61,6 +61,21 @@ def test_defect_is_one_line_with_a_hint_and_a_traceback_on_demand(command, tmp_p
     assert "--debug" in line
     with pytest.raises(RuntimeError, match="tensor trouble"):
         command("--debug", "analyze", path)
+
+
+def test_defect_in_one_source_leaves_the_others(command, tmp_path):
+    sources = [make(tmp_path, b"defect", "a.mp4"), make(tmp_path, b"fake", "b.mp4")]
+    code, out, err = command("analyze", *sources)
+    assert code == 3
+    assert one_line(err).startswith(f"vidguard: {sources[0]}: unexpected RuntimeError")
+    assert "b.mp4  Signs of manipulation" in out
+    assert "1 analysed, 1 flagged, 1 could not be analysed" in out
+
+
+def test_defect_that_stops_everything_is_70(command, tmp_path):
+    code, _, err = command("analyze", make(tmp_path, b"real"), "--weights", "defect")
+    assert code == 70
+    assert "loading trouble" in one_line(err)
 
 
 def test_interrupt_is_130(command, tmp_path):
@@ -155,6 +170,7 @@ def test_options_reach_the_detector(command, tmp_path):
         ("--fps", "0"),
         ("--fps", "many"),
         ("--weights", "nonesuch"),
+        ("--backend", "nonesuch"),
         ("--nonesuch",),
         ("--json", "no/such/folder/r.json"),
         ("--html", "."),
@@ -166,6 +182,13 @@ def test_wrong_usage_is_2_before_anything_is_analysed(command, tmp_path, options
     assert code == 2
     assert "Traceback" not in err
     assert not command.detector.calls
+
+
+def test_an_unknown_backend_is_refused_before_weights_are_loaded(command, tmp_path):
+    code, _, err = command("analyze", make(tmp_path, b"real"), "--backend", "nonesuch")
+    assert code == 2
+    assert "pyav-nvdec" in err
+    assert not command.loaded
 
 
 def test_a_source_is_never_overwritten(command, tmp_path):

@@ -69,6 +69,31 @@ def test_demo_prints_truth_and_writes_reports(command, tmp_path, monkeypatch):
     assert (tmp_path / "demo" / "clip.mp4").is_file()
 
 
+def test_demo_into_a_folder_that_cant_be_made_is_one_line(command, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    code, _, err = command("demo", "--out", tmp_path / "file" / "demo")
+    assert code == 2
+    assert err.startswith(f"vidguard: {tmp_path / 'file'}")
+    assert "give --out a folder that can be written to" in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full here")
+@pytest.mark.parametrize("name", ["clip.mp4", "report.json.partial"])
+def test_demo_on_a_full_disk_is_one_line(command, tmp_path, name):
+    (tmp_path / name).symlink_to("/dev/full")
+    code, _, err = command("demo", "--out", tmp_path)
+    assert code == 2
+    assert "No space left on device; give --out" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_path_the_system_refuses_is_no_defect(command):
+    code, _, err = command("analyze", "a" * 5000)
+    assert code in (2, 3)  # Pathlib raises for it up to Python 3.11, later it says that there is no such file
+    assert len(err.splitlines()) == 1
+
+
 def test_models_lists_name_size_and_licence(command, monkeypatch):
     weights = pytest.importorskip("vidguard.weights")
     entry = SimpleNamespace(name="base-v1", description="the default", size_bytes=7_300_000, licence="Apache-2.0")

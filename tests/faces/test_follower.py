@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vidguard.config import FaceConfig
 from vidguard.errors import InputError
-from vidguard.faces import FaceDetector, FaceFollower, FollowedFace
+from vidguard.faces import Detections, FaceDetector, FaceFollower, FollowedFace
 from vidguard.types import FrameBatch
 
 WIDTH, HEIGHT, RATE = 400, 240, 8.0
@@ -33,10 +33,14 @@ def film(scenes: Sequence[Scene], background: Tensor | None = None) -> Tensor:
 
 
 def follow(
-    detector: FaceDetector, frames: Tensor, config: FaceConfig | None = None, chunks: Sequence[int] = ()
+    detector: FaceDetector,
+    frames: Tensor,
+    config: FaceConfig | None = None,
+    chunks: Sequence[int] = (),
+    times: Sequence[float] | None = None,
 ) -> list[list[FollowedFace]]:
     follower = FaceFollower(detector, FaceConfig() if config is None else config)
-    times = [n / RATE for n in range(len(frames))]
+    times = [n / RATE for n in range(len(frames))] if times is None else times
     bounds = sorted({0, *(c for c in chunks if c < len(frames)), len(frames)})
     followed: list[list[FollowedFace]] = []
     for start, stop in pairwise(bounds):
@@ -67,9 +71,13 @@ WALK = film(walk(18) + [[(8, 120, 60 + 5 * n, 60)] for n in range(6)])
 
 
 @settings(max_examples=5, deadline=None)
-@given(st.lists(st.integers(1, 23), max_size=8))
-def test_batching_does_not_change_the_answer(detector: FaceDetector, chunks: list[int]) -> None:
-    whole, parts = follow(detector, WALK), follow(detector, WALK, chunks=chunks)
+@given(
+    st.lists(st.integers(1, 23), max_size=8),
+    st.just([1 / RATE] * 24) | st.lists(st.sampled_from([0.125, 0.4, 0.7, 2.5]), min_size=24, max_size=24),
+)
+def test_batching_does_not_change_the_answer(detector: FaceDetector, chunks: list[int], steps: list[float]) -> None:
+    times = list(accumulate(steps))
+    whole, parts = follow(detector, WALK, times=times), follow(detector, WALK, chunks=chunks, times=times)
     assert sum(len(faces) for faces in whole) > 30
     for left, right in zip(whole, parts):
         assert [face.track_id for face in left] == [face.track_id for face in right]
@@ -99,6 +107,51 @@ def test_a_short_occlusion_keeps_the_id_and_a_long_one_ends_the_track(detector: 
         assert (followed[-1][0].track_id == followed[0][0].track_id) is same
         if same:
             assert len(followed[7 + hidden]) == 1  # found at once, not at the next planned search
+
+
+@pytest.mark.parametrize("step", [0.5, 1.001, 2.0])
+def test_a_face_in_every_frame_of_a_slow_stream_is_one_track(detector: FaceDetector, step: float) -> None:
+    frames = film([[(1, 100, 150 + 4 * n, 60)] for n in range(6)])
+    followed = follow(detector, frames, times=[step * n for n in range(6)])
+    assert [[face.track_id for face in faces] for faces in followed] == [[0]] * 6
+
+
+def test_in_a_slow_stream_a_face_gone_for_two_steps_ends_its_track(detector: FaceDetector) -> None:
+    shown: Scene = [(1, 100, 150, 60)]
+    followed = follow(detector, film([shown] * 3 + [[]] + [shown] * 2), times=[2.0 * n for n in range(6)])
+    assert [[face.track_id for face in faces] for faces in followed] == [[0], [0], [0], [], [1], [1]]
+
+
+@pytest.mark.parametrize("before", [[], [(1, 100, 150, 60)]])
+def test_faces_are_there_at_once_after_a_hole(detector: FaceDetector, before: Scene) -> None:
+    shown: Scene = [(1, 100, 150, 60)]
+    times = [n / RATE + (3.75 if n >= 6 else 0.0) for n in range(10)]
+    followed = follow(detector, film([before] * 6 + [shown] * 4), times=times)
+    assert [[face.track_id for face in faces] for faces in followed[6:]] == [[0]] * 4
+
+
+def test_a_new_face_is_found_within_a_second_at_any_rate(detector: FaceDetector) -> None:
+    shown: Scene = [(1, 100, 150, 60)]
+    followed = follow(detector, film([[]] + [shown] * 6), times=[0.25 * n for n in range(7)])
+    assert [len(faces) for faces in followed] == [0, 0, 0, 0, 1, 1, 1]
+
+
+class CountingDetector(FaceDetector):
+    """The real one; it remembers how many frames it was given at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks: list[int] = []
+
+    def detect(self, frames: Tensor) -> list[Detections]:
+        self.looks.append(len(frames))
+        return super().detect(frames)
+
+
+def test_whole_frames_are_searched_seldom_and_together() -> None:
+    counting = CountingDetector()
+    follow(counting, film([[]] * 32), chunks=[16])
+    assert counting.looks == [2, 2]
 
 
 def test_alive_tracks_are_those_that_can_come_back(detector: FaceDetector) -> None:
@@ -147,7 +200,7 @@ def test_irregular_times_and_empty_batches(detector: FaceDetector) -> None:
     assert follower.push(FrameBatch(frames[:0], ())) == []
     first = follower.push(FrameBatch(frames[:2], (0.0, 1e-4)))
     second = follower.push(FrameBatch(frames[2:], (0.9, 1.7)))
-    assert {face.track_id for faces in first + second for face in faces} == {0, 1}
+    assert [[face.track_id for face in faces] for faces in first + second] == [[0, 1]] * 4
     with pytest.raises(InputError, match="can't follow"):
         follower.push(FrameBatch(frames[:1], (1.7,)))
 

@@ -13,10 +13,12 @@ import media
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
+from pydantic import TypeAdapter
 
 from vidguard.config import Limits
 from vidguard.errors import BackendError, InputError, LimitError, SourceError
+from vidguard.types import SourceInfo
 from vidguard.video import BACKENDS, open_source
 
 
@@ -71,6 +73,18 @@ def test_info_names_and_hashes(tmp_path: Path, clip: bytes) -> None:
         assert info.size_bytes == (len(clip) if sha else None)
         assert (info.codec, info.pixel_format, info.frame_rate) == ("h264", "yuv420p", 10)
         assert (info.color_matrix, info.color_range, info.color_transfer) == ("bt601", "limited", "sdr")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_a_name_that_is_not_utf8_is_told_as_far_as_it_can_be(tmp_path: Path, clip: bytes) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mkv"))
+    try:
+        path.write_bytes(clip)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    with open_source(path) as reader:
+        assert reader.info.name == "caf\N{REPLACEMENT CHARACTER}.mkv"
+        assert TypeAdapter(SourceInfo).dump_json(reader.info)
 
 
 def test_batches_are_cut_from_one_stream_whatever_their_size(clip: bytes) -> None:
@@ -275,11 +289,32 @@ def test_an_animated_gif_is_a_video() -> None:
     assert times == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
 
 
-def test_a_damaged_still_gives_no_frame() -> None:
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("GIF", {}), ("BMP", {}), ("TIFF", {})],
+)
+def test_of_a_still_that_breaks_off_the_part_that_is_there_is_given(kind: str, settings: dict[str, bool]) -> None:
+    data = still(Image.fromarray(media.noisy_frames(1)[0]), kind, **settings)
+    ((_, whole),) = read(data)
+    with open_source(data[: len(data) * 6 // 10]) as reader:
+        (batch,) = reader.batches()
+        assert reader.damaged
+        assert any("a part of it was decoded" in note for note in reader.notes)
+    assert batch.frames[0].shape == whole.shape
+    wrong = (batch.frames[0].float() - whole.float()).abs().amax(0)
+    if settings:  # the first scans of a progressive JPEG show all of it, coarsely
+        assert wrong.mean() < 10
+    else:
+        assert 0.1 < (wrong <= 2).float().mean() < 0.9
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False  # the caller's Pillow is as strict as before
+
+
+def test_of_a_still_without_any_picture_data_nothing_is_given() -> None:
     data = still(Image.fromarray(media.noisy_frames(1)[0]), "JPEG")
-    with open_source(data[:1000]) as reader:
+    with open_source(data[: data.index(b"\xff\xda")]) as reader:  # all headers before the picture's own
         assert list(reader.batches()) == []
         assert reader.damaged
+        assert any("can't be decoded" in note for note in reader.notes)
         assert reader.info.width == 96
 
 

@@ -14,7 +14,7 @@ import typer
 
 from vidguard.cli.outputs import Outputs
 from vidguard.cli.sources import STDIN, Expanded, expand
-from vidguard.cli.terminal import complain, err, out, progress_bar
+from vidguard.cli.terminal import complain, defect, err, out, progress_bar, reason
 from vidguard.errors import LimitError, VidguardError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Tally:
 
 
 def analyze(
+    context: typer.Context,
     sources: Annotated[
         list[str],
         typer.Argument(
@@ -91,6 +92,7 @@ def analyze(
     """
     if STDIN in sources and len(sources) > 1:
         raise typer.BadParameter("- (standard input) stands alone", param_hint="SOURCE")
+    _check_backend(backend)
     found = Expanded((), (), False) if sources == [STDIN] else expand(sources)
     outputs = Outputs(json, html, overlay, found.several)
     outputs.check(found.files)
@@ -99,9 +101,18 @@ def analyze(
     for problem in found.problems:
         complain(problem)
     if found.files or sources == [STDIN]:
-        run = _Run(_load(weights, device, config), config, backend, outputs, found.files, quiet, tally)
-        run.all()
+        detector = _load(weights, device, config)
+        _Run(detector, config, backend, outputs, found.files, quiet, context.obj.debug, tally).all()
     raise typer.Exit(tally.exit_code(exit_zero=exit_zero))
+
+
+def _check_backend(name: str | None) -> None:
+    if name is None:
+        return
+    from vidguard.video import BACKENDS
+
+    if name not in BACKENDS:
+        raise typer.BadParameter(f"no reader {name!r}; choose one of {', '.join(BACKENDS)}", param_hint="--backend")
 
 
 def _config(fps: float | None, segment_seconds: float | None) -> AnalysisConfig:
@@ -131,6 +142,7 @@ class _Run:
     outputs: Outputs
     files: tuple[Path, ...]
     quiet: bool
+    debug: bool
     tally: Tally
 
     def all(self) -> None:
@@ -140,7 +152,11 @@ class _Run:
             except VidguardError as error:
                 self._fail(file, str(error))
             except OSError as error:
-                self._fail(file, f"{error.filename or 'an output'}: {error.strerror or error}")
+                self._fail(file, reason(error, "an output"))
+            except Exception as error:  # one upload that finds a defect must not take the others down
+                if self.debug:
+                    raise
+                self._fail(file, defect(error))
         if self.outputs.several and not self.quiet:
             self._console().print(str(self.tally))
 
@@ -179,9 +195,9 @@ class _Run:
         with progress_bar(f"drawing {_name(file)}", quiet=self.quiet) as progress:
             save_overlay(source, report, path, progress=progress)
 
-    def _fail(self, file: Path | None, reason: str) -> None:
+    def _fail(self, file: Path | None, why: str) -> None:
         self.tally.failed += 1
-        complain(reason if _name(file) in reason else f"{_name(file)}: {reason}")
+        complain(why if _name(file) in why else f"{_name(file)}: {why}")
 
     def _console(self) -> Console:
         return err() if self.outputs.json_on_stdout else out()

@@ -12,7 +12,7 @@ from vidguard._version import __version__
 from vidguard.cli.about import models, schema
 from vidguard.cli.analyze import analyze
 from vidguard.cli.demo import demo
-from vidguard.cli.terminal import complain
+from vidguard.cli.terminal import complain, defect, reason
 from vidguard.errors import VidguardError
 
 USAGE_ERROR: Final = 2
@@ -42,7 +42,7 @@ Exit codes:
 
   3   at least one source could not be analysed or its output not written; the others were
 
-  70  a defect in vidguard; 130 interrupted
+  70  a defect in vidguard that stopped everything; 130 interrupted
 """
 
 app = typer.Typer(
@@ -97,10 +97,15 @@ def run(arguments: Sequence[str]) -> int:
             raise
         complain(str(error))
         return USAGE_ERROR
+    except OSError as error:
+        if settings.debug:
+            raise
+        complain(f"{reason(error, 'an output')}; free some space there or give another path")
+        return USAGE_ERROR
     except Exception as error:  # the outermost frame: a defect is told in one line, not by a traceback
         if settings.debug:
             raise
-        complain(f"unexpected {type(error).__name__}: {error}; this is a defect, `vidguard --debug ...` shows where")
+        complain(defect(error))
         return INTERNAL_ERROR
     return 0
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from vidguard.cli.terminal import out, progress_bar
+from vidguard.cli.terminal import out, progress_bar, reason
+from vidguard.errors import VidguardError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,13 @@ def demo(
 
     The clip is made from a public-domain portrait that comes with scikit-image; nothing is downloaded.
     """
+    try:
+        _demo(out_dir, device)
+    except OSError as error:
+        raise VidguardError(f"{reason(error, str(out_dir))}; give --out a folder that can be written to") from error
+
+
+def _demo(out_dir: Path, device: str | None) -> None:
     import vidguard
     from vidguard.demo import make_demo_clip
     from vidguard.render.table import report_table, timeline_text

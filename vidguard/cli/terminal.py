@@ -28,6 +28,16 @@ def complain(message: str) -> None:
     sys.stderr.write(f"vidguard: {printable(' '.join(message.splitlines()))}\n")
 
 
+def reason(error: OSError, otherwise: str) -> str:
+    """Say in short where the system refused and why; otherwise stands for a path it didn't name."""
+    return f"{otherwise if error.filename is None else error.filename}: {error.strerror or error}"
+
+
+def defect(error: Exception) -> str:
+    """Say in short that vidguard itself went wrong, and how to see where."""
+    return f"unexpected {type(error).__name__}: {error}; this is a defect, `vidguard --debug ...` shows where"
+
+
 @contextmanager
 def progress_bar(title: str, *, quiet: bool) -> Iterator[Callable[[float, float | None], None]]:
     """Show seconds of source done; gone when finished, and silent where nobody watches (quiet, or not a terminal)."""

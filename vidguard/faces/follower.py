@@ -35,6 +35,8 @@ _LOOKS_RATE: Final = 0.2
 _VELOCITY_RATE: Final = 0.5
 # Two frames closer in time than this say little of a velocity: a pixel of jitter would be taken for a leap.
 _MIN_STEP_SECONDS: Final = 0.03
+# A velocity tells where a face goes for so long; then it stopped or turned as likely as not.
+_COAST_SECONDS: Final = 0.5
 # A refined box that overlaps its prediction less has slid off the face.
 _MIN_REFINED_IOU: Final = 0.3
 # Two boxes that share more than this of the smaller one show one face.
@@ -86,8 +88,8 @@ class _Track:
     num_sightings: int = 1
 
     def predict(self, time: float) -> Tensor:
-        """Where the box (4,) should be, at constant velocity and size."""
-        return self.box + (self.velocity * (time - self.time)).repeat(2)
+        """Where the box (4,) should be: of constant size, and for a while of constant velocity."""
+        return self.box + (self.velocity * min(time - self.time, _COAST_SECONDS)).repeat(2)
 
     def update(self, sighting: _Sighting, time: float) -> None:
         """Take a new sighting in."""

@@ -52,35 +52,38 @@ def open_still(source: Source, device: torch.device, limits: Limits) -> PillowRe
     SourceError for what Pillow can't identify, LimitError for a picture of more than max_pixels.
     """
     data = source.stream().read()
-    with _identify(source, data) as picture:
-        check_pixels(source.name, picture.width, picture.height, limits)
-        notes = ["only the first picture of several was read"] if getattr(picture, "is_animated", False) else []
-        damaged = False
-        frame: Tensor | None
-        try:
-            frame = _upright_rgb(picture)
-        except _DAMAGE as error:
-            damaged = True
-            frame = _salvage(data)
-            fate = "can't be decoded" if frame is None else "is damaged, a part of it was decoded"
-            notes.append(f"the image {fate}: {error}")
+    picture = _identify(source, data)
+    check_pixels(source.name, picture.width, picture.height, limits)
+    notes = ["only the first picture of several was read"] if getattr(picture, "is_animated", False) else []
+    damage = _load(picture)
+    if damage is not None:
+        picture = _salvage(source, data)
+    frame, turn = None, 0
+    try:
         turn = _EXIF_ROTATION_DEGREES.get(picture.getexif().get(_EXIF_ORIENTATION, 1), 0)
-        width, height = picture.size if turn in (0, 180) else picture.size[::-1]
-        info = SourceInfo(
-            kind="image",
-            name=source.name,
-            container=(picture.format or "").lower(),
-            codec=(picture.format or "").lower(),
-            pixel_format=picture.mode,
-            width=width,
-            height=height,
-            rotation_degrees=turn,
-            num_frames_header=1,
-            size_bytes=source.size_bytes,
-            sha256=source.sha256,
-        )
+        frame = _upright_rgb(picture)
+    except _DAMAGE as error:  # some formats give nothing, not even an orientation, of a damaged picture
+        damage = error if damage is None else damage
+    if damage is not None:
+        frame = None if frame is None or _is_blank(frame) else frame
+        fate = "can't be decoded" if frame is None else "is damaged, a part of it was decoded"
+        notes.append(f"the image {fate}: {damage}")
+    width, height = picture.size if turn in (0, 180) else picture.size[::-1]
+    info = SourceInfo(
+        kind="image",
+        name=source.name,
+        container=(picture.format or "").lower(),
+        codec=(picture.format or "").lower(),
+        pixel_format=picture.mode,
+        width=width,
+        height=height,
+        rotation_degrees=turn,
+        num_frames_header=1,
+        size_bytes=source.size_bytes,
+        sha256=source.sha256,
+    )
     source.close()
-    return PillowReader(info, frame, device, tuple(notes), damaged=damaged)
+    return PillowReader(info, frame, device, tuple(notes), damaged=damage is not None)
 
 
 class PillowReader:
@@ -163,23 +166,31 @@ def _registered_formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _salvage(data: bytes) -> Tensor | None:
-    """What Pillow decoded of a damaged picture before it gave up, (3, H, W) uint8 RGB; None if that's nothing.
+def _load(picture: ImageFile.ImageFile) -> Exception | None:
+    """Decode, and give what went wrong on the way."""
+    try:
+        picture.load()
+    except _DAMAGE as error:
+        return error
+    return None
+
+
+def _salvage(source: Source, data: bytes) -> ImageFile.ImageFile:
+    """Load what there is of a damaged picture; the rest stays as empty as the decoder left it.
 
     Pillow's own switch for this, LOAD_TRUNCATED_IMAGES, is one for the whole process, so also for the caller's threads.
     With an end marker added and the unread tiles dropped, the same pixels come out without it.
     """
-    try:
-        # Without an end marker libjpeg draws nothing of a progressive picture; other decoders never get to it.
-        with Image.open(BytesIO(data + _JPEG_END), formats=_registered_formats()) as picture:
-            with suppress(*_DAMAGE):
-                picture.load()
-            picture.tile = []
-            frame = _upright_rgb(picture)
-    except _DAMAGE:
-        return None
-    # An empty canvas has one colour, which one depends on the format.
-    return None if bool((frame == frame[:, :1, :1]).all()) else frame
+    # Without an end marker libjpeg draws nothing of a progressive picture; other decoders never get to it.
+    picture = _identify(source, data + _JPEG_END)
+    _load(picture)
+    picture.tile = []
+    return picture
+
+
+def _is_blank(frame: Tensor) -> bool:
+    """Whether (3, H, W) has one colour only, as an empty canvas has; which one depends on the format."""
+    return bool((frame == frame[:, :1, :1]).all())
 
 
 def _upright_rgb(picture: Image.Image) -> Tensor:
