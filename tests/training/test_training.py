@@ -151,7 +151,7 @@ def test_the_transformer_learns_and_an_exported_set_answers_like_the_trained_one
     before = calibrate(judge, validation)[1]["segment"]["dfdc"]["auc"]
     settings = type(load_recipe("base-v1").temporal)(1, 25, 16, 2e-3, 0.0)
     with (tmp_path / "log").open("w") as log:
-        train_temporal(judge, training, settings, seed=0, log=log)
+        train_temporal(judge, training, validation, settings, seed=0, log=log)
     calibration, figures = calibrate(judge, validation)
     assert before < 0.8 < figures["segment"]["dfdc"]["auc"]
     assert isinstance(calibration.segment, Platt)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import Tensor, nn
+
+_EMBEDDING_DROPOUT: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,9 @@ class TemporalTransformer(nn.Module):
         x = self.read_logits(torch.stack([clean, (clean - mean) * weight], dim=-1) / 4.0)
         x = x + self.time((times - times[:, :1]).masked_fill(~valid, 0.0).float())
         for name in self.names:
-            x = x + self.project[name](self.norms[name](embeddings[name].masked_fill(~valid[..., None], 0.0)))
+            clear = self.norms[name](embeddings[name].masked_fill(~valid[..., None], 0.0))
+            # hundreds of dimensions learnt from few people: without dropout the transformer learns the people
+            x = x + self.project[name](F.dropout(clear, _EMBEDDING_DROPOUT, self.training))
         for block in self.blocks:
             x = block(x, valid)
         x = self.norm(x)

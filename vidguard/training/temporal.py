@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence as Seq
 from typing import TextIO
 
@@ -20,8 +21,20 @@ _FORGED_SHARE = 0.2
 """A window counts as forged from this share of forged frames; windows between none and this teach frames only."""
 
 
-def train_temporal(judge: Judge, sequences: Seq[Sequence], recipe: TemporalRecipe, *, seed: int, log: TextIO) -> None:
-    """Train judge.temporal in place; encoders and fusion stay as they are."""
+def train_temporal(
+    judge: Judge,
+    sequences: Seq[Sequence],
+    validation: Seq[Sequence],
+    recipe: TemporalRecipe,
+    *,
+    seed: int,
+    log: TextIO,
+) -> None:
+    """Train judge.temporal in place; encoders and fusion stay as they are.
+
+    Keeps the epoch with the least validation loss. The untrained transformer, which passes the frames' logits through,
+    is epoch 0: one that doesn't help is not kept.
+    """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = judge.temporal.train()
@@ -31,6 +44,8 @@ def train_temporal(judge: Judge, sequences: Seq[Sequence], recipe: TemporalRecip
     rounds = recipe.epochs * (len(sequences) // recipe.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, rounds, pct_start=0.1)
     fused = [judge.fuse(torch.from_numpy(s.logits)).detach() for s in sequences]
+    least, kept = validation_loss(judge, validation), copy.deepcopy(model.state_dict())
+    log.write(f"temporal epoch 0 validation {least:.4f}\n")
     for epoch in range(recipe.epochs):
         order = rng.permutation(len(sequences))
         losses = []
@@ -44,8 +59,29 @@ def train_temporal(judge: Judge, sequences: Seq[Sequence], recipe: TemporalRecip
             optimizer.step()
             schedule.step()
             losses.append(float(loss.detach()))
-        log.write(f"temporal epoch {epoch + 1} loss {np.mean(losses):.4f}\n")
+        loss_now = validation_loss(judge, validation)
+        log.write(f"temporal epoch {epoch + 1} loss {np.mean(losses):.4f} validation {loss_now:.4f}\n")
+        if loss_now < least:
+            least, kept = loss_now, copy.deepcopy(model.state_dict())
+    model.load_state_dict(kept)
     model.eval()
+
+
+@torch.inference_mode()
+def validation_loss(judge: Judge, sequences: Seq[Sequence]) -> float:
+    """Cross-entropy per frame, every data set weighing the same."""
+    model = judge.temporal.eval()
+    losses: dict[str, list[float]] = {}
+    for start in range(0, len(sequences), 64):
+        part = sequences[start : start + 64]
+        fused = [judge.fuse(torch.from_numpy(s.logits)) for s in part]
+        embeddings, logits, times, valid, is_fake = collate(part, fused, np.random.default_rng(start))
+        frames = model(embeddings, logits, times, valid).frame_logits
+        each = F.binary_cross_entropy_with_logits(frames, is_fake, reduction="none")
+        for sequence, row, real in zip(part, each, valid):
+            losses.setdefault(sequence.dataset, []).append(float(row[real].mean()))
+    judge.temporal.train()
+    return float(np.mean([np.mean(values) for values in losses.values()]))
 
 
 def collate(
