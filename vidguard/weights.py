@@ -96,7 +96,7 @@ def list_weights(folder: Path | None = None) -> tuple[WeightEntry, ...]:
             WeightEntry(name, e["description"], e["licence"], e["default"], folder / name, e["sha256"])
             for name, e in entries.items()
         ]
-    except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, KeyError, TypeError, AttributeError, tomllib.TOMLDecodeError) as error:
         raise WeightsError(f"{folder / 'manifest.toml'} can't be read ({error}); reinstall vidguard") from error
     return tuple(sorted(found, key=lambda entry: not entry.default))
 
