@@ -29,12 +29,12 @@ _RECIPE: Final = BlendRecipe(
     deform=0.06,
     softness=0.05,
     opacity=1.0,
-    shift=(0.05, -0.03),
-    scale=1.03,
+    shift=(0.07, -0.05),
+    scale=1.05,
     rotation_degrees=1.5,
     gain=(1.06, 0.98, 0.94),
     offset=(6.0, 0.0, -5.0),
-    detail=0.45,
+    detail=0.25,  # a plain forgery, over-smooth as early face swaps are: a first run should show what a hit looks like
     soften_target=False,
     color_match=1.0,
 )
