@@ -62,10 +62,11 @@ def temporal(recipe: RecipeName, work: Work, out: Out = Path("weights")) -> None
         store, judge, split="train", datasets=crops, count=len(training), seed=plan.seed + 4, degrade=True
     )
     with (work / "temporal.log").open("w", buffering=1) as log:
-        train_temporal(judge, training, validation, plan.temporal, seed=plan.seed, log=log)
+        history = train_temporal(judge, training, validation, plan.temporal, seed=plan.seed, log=log)
     calibration, figures = calibrate(judge, validation)
     data = tuple(sorted({r.dataset for r in store.rows if r.split == "train"}))
     shown = {"validation": figures, "encoders": encoder_figures(judge, validation)}
+    shown["temporal"] = {"validation_loss_by_epoch": [round(loss, 4) for loss in history]}
     export(judge, passport_of(judge, plan, calibration, shown, data), plan, out)
     write_card(out, plan.name)
     typer.echo(json.dumps(shown, indent=1))

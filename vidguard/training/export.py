@@ -34,6 +34,8 @@ def export(judge: Judge, passport: Passport, recipe: Recipe, folder: Path) -> No
     target.mkdir(parents=True, exist_ok=True)
     save_file({k: v.contiguous() for k, v in judge.state_dict().items()}, target / "model.safetensors")
     save_file(golden(judge), target / "golden.safetensors")
+    for file in target.glob("*.safetensors"):
+        file.chmod(0o644)  # safetensors writes for the owner alone; installed weights are for everyone
     text = json.dumps(json.loads(TypeAdapter(Passport).dump_json(passport)), indent=1) + "\n"
     write_whole(target / "passport.json", text.encode())
     _write_manifest(folder, recipe)

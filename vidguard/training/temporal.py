@@ -29,11 +29,11 @@ def train_temporal(
     *,
     seed: int,
     log: TextIO,
-) -> None:
+) -> list[float]:
     """Train judge.temporal in place; encoders and fusion stay as they are.
 
     Keeps the epoch with the least validation loss. The untrained transformer, which passes the frames' logits through,
-    is epoch 0: one that doesn't help is not kept.
+    is epoch 0: one that doesn't help is not kept. Gives the validation loss of every epoch from 0.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -44,8 +44,8 @@ def train_temporal(
     rounds = recipe.epochs * (len(sequences) // recipe.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, rounds, pct_start=0.1)
     fused = [judge.fuse(torch.from_numpy(s.logits)).detach() for s in sequences]
-    least, kept = validation_loss(judge, validation), copy.deepcopy(model.state_dict())
-    log.write(f"temporal epoch 0 validation {least:.4f}\n")
+    history, kept = [validation_loss(judge, validation)], copy.deepcopy(model.state_dict())
+    log.write(f"temporal epoch 0 validation {history[0]:.4f}\n")
     for epoch in range(recipe.epochs):
         order = rng.permutation(len(sequences))
         losses = []
@@ -61,10 +61,12 @@ def train_temporal(
             losses.append(float(loss.detach()))
         loss_now = validation_loss(judge, validation)
         log.write(f"temporal epoch {epoch + 1} loss {np.mean(losses):.4f} validation {loss_now:.4f}\n")
-        if loss_now < least:
-            least, kept = loss_now, copy.deepcopy(model.state_dict())
+        if loss_now < min(history):
+            kept = copy.deepcopy(model.state_dict())
+        history.append(loss_now)
     model.load_state_dict(kept)
     model.eval()
+    return history
 
 
 @torch.inference_mode()
