@@ -151,12 +151,13 @@ def test_the_transformer_learns_and_an_exported_set_answers_like_the_trained_one
     before = calibrate(judge, validation)[1]["segment"]["dfdc"]["auc"]
     settings = type(load_recipe("base-v1").temporal)(1, 25, 16, 2e-3, 0.0)
     with (tmp_path / "log").open("w") as log:
-        train_temporal(judge, training, validation, settings, seed=0, log=log)
+        history = train_temporal(judge, training, validation, settings, seed=0, log=log)
     calibration, figures = calibrate(judge, validation)
     assert before < 0.8 < figures["segment"]["dfdc"]["auc"]
     assert isinstance(calibration.segment, Platt)
     recipe = load_recipe("base-v1")
-    shown = {"validation": figures, "encoders": {}}
+    assert min(history) < history[0]
+    shown = {"validation": figures, "encoders": {}, "temporal": {"validation_loss_by_epoch": history}}
     export(judge, passport_of(judge, recipe, calibration, shown, ("made up",)), recipe, tmp_path)
     write_card(tmp_path, recipe.name)
     loaded, passport = load_judge(find_weights(folder=tmp_path))

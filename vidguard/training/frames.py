@@ -31,7 +31,6 @@ def train_encoder(name: str, recipe: Recipe, store: Store, out: Path, *, workers
     """
     settings = recipe.encoders[name]
     torch.manual_seed(recipe.seed)
-    torch.set_flush_denormal(True)  # squared gradients of a pretrained net underflow; CPUs then crawl
     model = ENCODERS[name]()
     if settings.pretrained is not None:
         load_pretrained(model, settings.pretrained)
@@ -43,7 +42,12 @@ def train_encoder(name: str, recipe: Recipe, store: Store, out: Path, *, workers
                 mixture = recipe.mixture if settings.mixture is None else settings.mixture
                 stream = SampleStream(store, mixture, seed=recipe.seed + number, degraded=settings.degraded)
                 loader = DataLoader(stream, settings.batch, num_workers=workers, persistent_workers=workers > 0)
-                save_file(_run_round(model, settings, part, loader, log), finished)
+                torch.set_flush_denormal(True)  # squared gradients of a pretrained net underflow; CPUs then crawl
+                try:
+                    averaged = _run_round(model, settings, part, loader, log)
+                finally:
+                    torch.set_flush_denormal(False)  # it is a state of the whole thread, not of this training
+                save_file(averaged, finished)
             model.load_state_dict(load_file(finished))
         model = model.cpu().eval()
         _validate(model, store, log)
