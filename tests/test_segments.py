@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,7 +45,7 @@ def test_segments_tile_the_visible_spans_and_arrival_changes_nothing(
     edges = [(s.start, s.end) for s in segments]
     tiled: list[list[float]] = []
     for start, end in edges:
-        assert end - start <= 1.0 + 1e-5
+        assert end - start < 1.5
         if tiled and tiled[-1][1] == start:
             tiled[-1][1] = end
         else:
@@ -91,3 +93,11 @@ def test_findings_merge_adjacent_segments_of_one_face_only() -> None:
 def test_a_span_of_a_microsecond_still_has_its_segment() -> None:
     builder, segments = build([(0.0, 0.000001), (5.0, 5.1)], [1.0, 2.0], lag=0)
     assert [(s.start, s.end) for s in segments] == [(s.start, s.end) for s in builder.spans]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "edges"), [(2.4, [0, 1, 2.4]), (2.5, [0, 1, 2, 2.5]), (0.3, [0, 0.3]), (1.2, [0, 1.2])]
+)
+def test_a_short_rest_belongs_to_the_segment_before(seconds: float, edges: list[float]) -> None:
+    _, segments = build([(0.0, seconds)], [1.0], lag=0)
+    assert [(s.start, s.end) for s in segments] == list(itertools.pairwise(edges))

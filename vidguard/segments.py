@@ -2,7 +2,7 @@
 
 A frame speaks for the half-open stretch from its own time to the next analysed frame's. A track's visible time is the
 union of its frames' stretches, short misses bridged; each unbroken span is cut into segments of equal length from its
-start, the last one shorter.
+start. A rest shorter than half a segment belongs to the one before it: on its own a frame or two would make a finding.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from vidguard.errors import InputError
 from vidguard.types import Finding, Interval, Segment
 
 _DIGITS = 6  # times are kept in whole microseconds: finer than any container's clock that matters, and they read well
-_EPSILON = 1.5e-6  # seconds; a sliver shorter than this is rounding
+_EPSILON = 1.5e-6  # seconds; a gap shorter than this is rounding
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,12 @@ class SegmentBuilder:
 
     def _next_edges(self, start: float, end: float, *, closed: bool) -> tuple[float, float] | None:
         low, high = (round(start + (self._done_in_span + k) * self.segment_seconds, _DIGITS) for k in (0, 1))
-        if high + _EPSILON < end:
+        half = self.segment_seconds / 2
+        if round(end - high, _DIGITS) >= half:
             return low, high
-        if not closed or low >= end:
-            return None
-        # a rest that is only rounding isn't a segment, a whole span however short is
-        return (low, end) if low + _EPSILON < end or self._done_in_span == 0 else None
+        if not closed or (self._done_in_span > 0 and round(end - low, _DIGITS) < half):
+            return None  # the segment before has taken the rest
+        return low, end
 
     def _score(self, start: float, end: float) -> ScoredStretch | None:
         inside = [f for f in self._frames if f.start < end and f.end > start]
