@@ -34,6 +34,7 @@ _RECIPE: Final = BlendRecipe(
     rotation_degrees=1.5,
     gain=(1.06, 0.98, 0.94),
     offset=(6.0, 0.0, -5.0),
+    # picked among some fifteen recipes because the shipped weights find it: a demonstration, no measure of them
     detail=0.25,  # a plain forgery, over-smooth as early face swaps are: a first run should show what a hit looks like
     soften_target=False,
     color_match=1.0,
