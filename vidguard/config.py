@@ -5,9 +5,20 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from vidguard.errors import InputError
+
+VIDEO_SUFFIXES: Final = frozenset(
+    (
+        *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"),
+        *(".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+    )
+)
+STILL_SUFFIXES: Final = frozenset(
+    (".avif", ".bmp", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"),
+)
+"""What a folder is searched for, in lower case. What a file is, is told by its content."""
 
 
 def _require(condition: bool, message: str) -> None:
@@ -60,6 +71,23 @@ class FaceConfig:
         _require(self.max_detection_side_px >= 12, "max_detection_side_px must be at least 12 (P-Net's cell)")
         _require(0 < self.max_gap_seconds < math.inf, "max_gap_seconds must be positive and finite")
         _require(self.max_faces >= 1, "max_faces must be at least 1")
+
+
+@dataclass(frozen=True)
+class CropGeometry:
+    """How an aligned face crop is cut: see `vidguard.faces.template_landmarks`."""
+
+    size: int
+    """Side of the crop, pixels."""
+    margin: float
+    """Side of the crop in canonical face squares: eyes are 0.31 / margin of the crop's side apart."""
+    down: float = 0.0
+    """How far the crop's centre lies below the canonical square's, in sides of that square."""
+
+    def __post_init__(self) -> None:
+        """Refuse an empty crop."""
+        _require(self.size >= 1 and 0 < self.margin < math.inf, "a crop's size and margin must be positive")
+        _require(math.isfinite(self.down), "a crop's shift must be finite")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vidguard.calibration import Platt
+from vidguard.config import CropGeometry
 from vidguard.errors import WeightsError
 
 if sys.version_info >= (3, 11):
@@ -69,8 +70,7 @@ class Passport:
     encoders: tuple[str, ...]
     temporal: dict[str, Any]
     """Keyword arguments of TemporalTransformer besides the embeddings' widths."""
-    crop_size: int
-    crop_margin: float
+    crop: CropGeometry
     frames_per_second: float
     """Rate that the temporal model was trained at."""
     calibration: Calibration

@@ -11,6 +11,7 @@ import torch
 from skimage import data
 from torch import Tensor
 
+from vidguard.config import CropGeometry
 from vidguard.errors import InputError
 from vidguard.faces import FaceDetector, align_crops, measure_quality, template_landmarks
 from vidguard.types import Quality
@@ -22,7 +23,7 @@ def _measure(picture: np.ndarray, detector: FaceDetector) -> Quality:
     frames = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None]
     faces = detector.detect(frames)[0]
     boxes, landmarks = faces.boxes_xyxy_px[:1], faces.landmarks_px[:1]
-    crops = align_crops(frames, torch.zeros(1, dtype=torch.long), landmarks, size=160, margin=1.3)
+    crops = align_crops(frames, torch.zeros(1, dtype=torch.long), landmarks, CropGeometry(160, 1.3))
     return measure_quality(crops, boxes, landmarks)[0]
 
 
@@ -37,10 +38,10 @@ def test_blur_lowers_sharpness(detector: FaceDetector) -> None:
 
 def test_sharpness_is_comparable_between_crop_sizes() -> None:
     frames = torch.from_numpy(data.astronaut()).permute(2, 0, 1)[None].contiguous()
-    landmarks = (template_landmarks(100, 1.3) * 1.5 + torch.tensor([150.0, 50.0]))[None]
+    landmarks = (template_landmarks(CropGeometry(100, 1.3)) * 1.5 + torch.tensor([150.0, 50.0]))[None]
     values = []
     for size in (128, 192, 256):
-        crops = align_crops(frames, torch.tensor([0]), landmarks, size=size, margin=1.3)
+        crops = align_crops(frames, torch.tensor([0]), landmarks, CropGeometry(size, 1.3))
         values.append(measure_quality(crops, BOX, landmarks)[0].sharpness)
     assert max(values) < 1.25 * min(values)
 
@@ -49,7 +50,7 @@ def test_sharpness_by_hand() -> None:
     checks = torch.zeros(1, 3, 128, 128, dtype=torch.uint8)
     checks[..., ::2, ::2] = checks[..., 1::2, 1::2] = 200
     flat = torch.full_like(checks, 90)
-    landmarks = template_landmarks(128, 1.3)[None].repeat(2, 1, 1)
+    landmarks = template_landmarks(CropGeometry(128, 1.3))[None].repeat(2, 1, 1)
     sharp, dull = measure_quality(torch.cat([checks, flat]), BOX.repeat(2, 1), landmarks)
     assert sharp.sharpness == pytest.approx(800, rel=1e-3)  # the Laplacian is +-4 * 200
     assert dull.sharpness == pytest.approx(0, abs=1e-3)
@@ -61,7 +62,7 @@ def _pose(landmarks: Tensor) -> Quality:
 
 
 def test_pose_of_known_landmarks() -> None:
-    frontal = template_landmarks(100, 1.0)
+    frontal = template_landmarks(CropGeometry(100, 1.0))
     assert abs(_pose(frontal).yaw_degrees) < 2
     assert abs(_pose(frontal).roll_degrees) < 1
     angle = math.radians(25)

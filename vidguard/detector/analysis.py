@@ -11,7 +11,7 @@ from torch import Tensor
 from vidguard.config import AnalysisConfig
 from vidguard.detector.judge import Judge
 from vidguard.detector.record import Sighting, TrackRecord, observation, thumbnail_jpeg
-from vidguard.encoders import CROP_MARGIN, CROP_SIZE
+from vidguard.encoders import CROP
 from vidguard.errors import InputError
 from vidguard.faces import FaceDetector, FaceFollower, FollowedFace, align_crops, measure_quality
 from vidguard.segments import SegmentBuilder
@@ -121,7 +121,7 @@ class Analysis:
         landmarks = torch.stack([face.landmarks_px for _, face in flat])
         boxes = torch.stack([face.box_xyxy_px for _, face in flat])
         where = torch.tensor([index for index, _ in flat])
-        crops = align_crops(frames, where, landmarks, size=CROP_SIZE, margin=CROP_MARGIN)
+        crops = align_crops(frames, where, landmarks, CROP)
         qualities = measure_quality(crops, boxes, landmarks)
         features = self._judge.encode(crops)
         times = torch.tensor([face.time for _, face in flat], dtype=torch.float64, device=self._judge.device)

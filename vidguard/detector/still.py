@@ -8,7 +8,7 @@ from torch import Tensor
 from vidguard.config import AnalysisConfig
 from vidguard.detector.judge import Judge
 from vidguard.detector.record import observation, probability, thumbnail_jpeg
-from vidguard.encoders import CROP_MARGIN, CROP_SIZE
+from vidguard.encoders import CROP
 from vidguard.faces import FaceDetector, align_crops, measure_quality
 from vidguard.types import Interval, Segment, Status, Thumbnail, Track
 from vidguard.weights import Calibration
@@ -28,7 +28,7 @@ def judge_still(
     boxes = found.boxes_xyxy_px[: config.faces.max_faces].cpu()
     landmarks = found.landmarks_px[: config.faces.max_faces].cpu()
     where = torch.zeros(len(boxes), dtype=torch.long)
-    crops = align_crops(frames[0], where, landmarks, size=CROP_SIZE, margin=CROP_MARGIN)
+    crops = align_crops(frames[0], where, landmarks, CROP)
     qualities = measure_quality(crops, boxes, landmarks)
     logits = judge.encode(crops).fake_logit.tolist()
     nominal = Interval(start=0.0, end=config.segment_seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from vidguard.encoders.amten import Amten, AmtenNet
-from vidguard.encoders.base import CROP_MARGIN, CROP_SIZE, Encoder, EncoderOutput, prepare_crops
+from vidguard.encoders.base import CROP, Encoder, EncoderOutput, prepare_crops
 from vidguard.encoders.efficientnet_lite import EfficientNetLite0
 from vidguard.encoders.meso import MesoInception4
 
@@ -16,8 +16,7 @@ ENCODERS: Final[dict[str, type[Encoder]]] = {
 }
 
 __all__ = [
-    "CROP_MARGIN",
-    "CROP_SIZE",
+    "CROP",
     "ENCODERS",
     "Amten",
     "AmtenNet",

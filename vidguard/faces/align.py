@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vidguard.config import CropGeometry
 from vidguard.errors import InputError
 
 # ArcFace's 112 px template (Deng et al., CVPR 2019), in the square, centred form that DeepfakeBench's preprocessing
@@ -27,20 +28,19 @@ _TEMPLATE_112_PX: Final = (
 _MAX_SUBSAMPLES: Final = 16
 
 
-def template_landmarks(size: int, margin: float, *, device: torch.device | str = "cpu") -> Tensor:
+def template_landmarks(crop: CropGeometry, *, device: torch.device | str = "cpu") -> Tensor:
     """Where the five landmarks lie in an aligned crop: (5, 2) float32, pixels, (x, y).
 
     The canonical face square is the one of ArcFace's template: eyes 0.31 of its side apart at 0.47 of its height, mouth
-    at 0.83. The crop's side is ``margin`` times that square's, about the same centre: 1.0 cuts chin and forehead, 1.3
-    shows both with a little surrounding, as DeepfakeBench does. Raises InputError when size or margin isn't positive.
+    at 0.83. The crop's side is ``margin`` times that square's, about a centre ``down`` squares below the square's: with
+    (1.3, 0) it is DeepfakeBench's crop, with (1.0, 0.15) it reaches from brow to chin.
     """
-    if size < 1 or not margin > 0:
-        raise InputError(f"size and margin must be positive, got {size} and {margin}")
     unit = (torch.tensor(_TEMPLATE_112_PX, device=device) + 0.5) / 112
-    return (0.5 + (unit - 0.5) / margin) * size - 0.5
+    centre = torch.tensor([0.5, 0.5 + crop.down], device=device)
+    return (0.5 + (unit - centre) / crop.margin) * crop.size - 0.5
 
 
-def crop_transforms(landmarks_px: Tensor, size: int, margin: float) -> Tensor:
+def crop_transforms(landmarks_px: Tensor, crop: CropGeometry) -> Tensor:
     """Least-squares similarity transforms from frame pixels to crop pixels.
 
     landmarks_px: (K, 5, 2) in frame pixels, in the order of `vidguard.types.Observation.landmarks_px`. Returns (K, 2,
@@ -51,7 +51,7 @@ def crop_transforms(landmarks_px: Tensor, size: int, margin: float) -> Tensor:
     if landmarks_px.ndim != 3 or landmarks_px.shape[1:] != (5, 2):
         raise InputError(f"landmarks_px must be (K, 5, 2), got {tuple(landmarks_px.shape)}")
     points = landmarks_px.float()
-    target = template_landmarks(size, margin, device=points.device)
+    target = template_landmarks(crop, device=points.device)
     points_mean, target_mean = points.mean(1), target.mean(0)
     p, q = points - points_mean[:, None], target - target_mean
     # As complex numbers the best a in q = a p is <p, q> / <p, p>: no singular value decomposition is needed in the
@@ -64,23 +64,24 @@ def crop_transforms(landmarks_px: Tensor, size: int, margin: float) -> Tensor:
     return torch.cat([linear, shift[..., None]], -1)
 
 
-def align_crops(frames: Tensor, frame_index: Tensor, landmarks_px: Tensor, *, size: int, margin: float) -> Tensor:
+def align_crops(frames: Tensor, frame_index: Tensor, landmarks_px: Tensor, crop: CropGeometry) -> Tensor:
     """Cut aligned face crops out of frames, on the frames' device.
 
     frames: (N, 3, H, W) uint8; frame_index: (K,) long, the frame of each face; landmarks_px: (K, 5, 2) frame pixels.
-    Returns (K, 3, size, size) uint8 in the frames' colour order. Downscaling averages over each crop pixel's footprint,
-    so fine texture doesn't alias; outside the frame its border is repeated (black wedges would be a cue that isn't in
-    the face). Every crop depends on its own face only. Raises InputError on a wrong shape, and on landmarks that aren't
-    finite or all coincide.
+    Returns (K, 3, S, S) uint8, S = crop.size, in the frames' colour order. Downscaling averages over each crop pixel's
+    footprint, so fine texture doesn't alias; outside the frame its border is repeated (black wedges would be a cue that
+    isn't in the face). Every crop depends on its own face only. Raises InputError on a wrong shape, and on landmarks
+    that aren't finite or all coincide.
     """
     if frames.ndim != 4 or frames.shape[1] != 3 or frames.dtype != torch.uint8:
         raise InputError(f"frames must be (N, 3, H, W) uint8, got {tuple(frames.shape)} {frames.dtype}")
     if frame_index.shape != landmarks_px.shape[:1]:
         raise InputError(f"{len(landmarks_px)} faces but frame_index of shape {tuple(frame_index.shape)}")
     # The matrices are worked out on the host: regions of interest need plain integers anyway, and this is one transfer.
-    inverses = _invert(crop_transforms(landmarks_px.cpu(), size, margin))
+    inverses = _invert(crop_transforms(landmarks_px.cpu(), crop))
     if not bool(inverses.isfinite().all()):
         raise InputError("landmarks_px must be finite and must not coincide")
+    size = crop.size
     regions = _regions(inverses, size, frames.shape[3], frames.shape[2])
     thetas = _normalised(inverses, regions, size).to(frames.device)
     steps = inverses[:, :, 0].norm(dim=1).sub(0.01).ceil().clamp(1, _MAX_SUBSAMPLES)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidguard.config import FaceConfig
+from vidguard.config import CropGeometry, FaceConfig
 from vidguard.errors import InputError
 from vidguard.faces.align import align_crops
 from vidguard.faces.assign import assign
@@ -23,8 +23,7 @@ from vidguard.types import FrameBatch
 # looks at one person within two seconds have a median cosine of 0.96 (0.62 at 5 %), two people's 0.22 (0.68 at 95 %).
 # More surroundings (1.8) tell people apart a little better where they stay in place, and fail where they walk past each
 # other.
-_LOOKS_SIDE: Final = 16
-_LOOKS_MARGIN: Final = 1.2
+_LOOKS: Final = CropGeometry(size=16, margin=1.2)
 _MID_GREY: Final = 110.0
 # Of 1,187 sightings matched by place alone, 0.3 % are less like their track's memory.
 _MIN_LIKENESS: Final = 0.4
@@ -243,7 +242,7 @@ def _sight(frame: Tensor, found: Detections) -> list[_Sighting]:
     if not len(found):
         return []
     first = torch.zeros(len(found), dtype=torch.long)
-    crops = align_crops(frame, first, found.landmarks_px, size=_LOOKS_SIDE, margin=_LOOKS_MARGIN)
+    crops = align_crops(frame, first, found.landmarks_px, _LOOKS)
     looks = F.normalize(crops.flatten(1).cpu().float() - _MID_GREY, dim=1)
     parts = zip(found.boxes_xyxy_px, found.landmarks_px, found.probs.tolist(), looks)
     return [_Sighting(*part) for part in parts]

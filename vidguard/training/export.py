@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from safetensors.torch import save_file
 
 from vidguard.detector import Judge
-from vidguard.encoders import CROP_MARGIN, CROP_SIZE
+from vidguard.encoders import CROP
 from vidguard.training.recipe import Recipe
 from vidguard.types import write_whole
 from vidguard.weights import Calibration, Passport
@@ -61,11 +61,11 @@ def golden(judge: Judge) -> dict[str, torch.Tensor]:
 
 def golden_crops() -> torch.Tensor:
     """Smooth coloured patterns (4, 3, 224, 224) uint8, the same on every machine: integers only."""
-    ys, xs = torch.meshgrid(torch.arange(CROP_SIZE), torch.arange(CROP_SIZE), indexing="ij")
+    ys, xs = torch.meshgrid(torch.arange(CROP.size), torch.arange(CROP.size), indexing="ij")
     channels = [
         (xs * (k + 1) + ys * (c + 2) + (xs * ys) // (7 + k)) % 256 for k in range(_GOLDEN_CROPS) for c in range(3)
     ]
-    return torch.stack(channels).reshape(_GOLDEN_CROPS, 3, CROP_SIZE, CROP_SIZE).to(torch.uint8)
+    return torch.stack(channels).reshape(_GOLDEN_CROPS, 3, CROP.size, CROP.size).to(torch.uint8)
 
 
 def write_card(folder: Path, name: str, development: Path | None = None) -> None:
@@ -113,8 +113,7 @@ def passport_of(
         name=recipe.name,
         encoders=judge.names,
         temporal={},
-        crop_size=CROP_SIZE,
-        crop_margin=CROP_MARGIN,
+        crop=CROP,
         frames_per_second=recipe.material.video_frames_per_second,
         calibration=calibration,
         training_data=data,
