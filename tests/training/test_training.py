@@ -13,14 +13,15 @@ from skimage.data import astronaut
 
 from vidguard.calibration import Platt
 from vidguard.detector import Judge, load_judge
-from vidguard.encoders import ENCODERS
+from vidguard.encoders import CROP, ENCODERS
 from vidguard.errors import InputError
+from vidguard.faces import template_landmarks
 from vidguard.temporal import FrameTokens
 from vidguard.training.calibrate import calibrate, fit_fusion
 from vidguard.training.export import export, golden, passport_of, write_card
 from vidguard.training.frames import load_trained, train_encoder
-from vidguard.training.material import Row, Store, read_manifest, require_disjoint
-from vidguard.training.recipe import Draw, EncoderRecipe, Round, load_recipe
+from vidguard.training.material import Row, Store, build_store, read_manifest, require_disjoint
+from vidguard.training.recipe import Draw, EncoderRecipe, MaterialRecipe, Round, load_recipe
 from vidguard.training.samples import SampleStream
 from vidguard.training.sequences import Sequence, forged_sequences
 from vidguard.training.temporal import collate, train_temporal
@@ -71,21 +72,43 @@ def write_manifest(path: Path, rows: list[tuple[str, ...]]) -> Path:
     return path
 
 
+def reserving(validation: tuple[str, ...], temporal: tuple[str, ...] = ()) -> MaterialRecipe:
+    return MaterialRecipe(8.0, 64, validation, temporal)
+
+
 def test_a_source_in_two_splits_is_refused_and_development_is_left_out(tmp_path: Path) -> None:
     rows = [
         ("a.jpg", "real", "none", "d", "train", "g1"),
         ("b.mp4", "fake", "none", "d", "dev", "g2"),
         ("c.mp4", "real", "none", "d", "train", "g3"),
     ]
-    found = read_manifest(write_manifest(tmp_path / "m.csv", rows), validation_groups=("g3",))
+    found = read_manifest(write_manifest(tmp_path / "m.csv", rows), reserving(("g3",)))
     require_disjoint(found, ("g3",))
     assert [(r.path, r.split) for r in found] == [("a.jpg", "train"), ("c.mp4", "val")]
     leaked = [*rows, ("d.jpg", "fake", "none", "d", "val", "g1")]
-    second = read_manifest(write_manifest(tmp_path / "n.csv", leaked[-1:]), validation_groups=())
+    second = read_manifest(write_manifest(tmp_path / "n.csv", leaked[-1:]), reserving(()))
     with pytest.raises(InputError, match="two splits"):
         require_disjoint(found + second, ())
     with pytest.raises(InputError, match="g9"):
         require_disjoint(found, ("g9",))
+    reserved = read_manifest(tmp_path / "m.csv", reserving((), ("g1",)))
+    assert [(r.path, r.split) for r in reserved] == [("a.jpg", "temporal"), ("c.mp4", "train")]
+
+
+def test_a_store_holds_the_faces_of_what_can_be_read(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "face.png"), cv2.cvtColor(astronaut(), cv2.COLOR_RGB2BGR))
+    cv2.imwrite(str(tmp_path / "sky.png"), np.full((64, 80, 3), 180, np.uint8))
+    (tmp_path / "broken.jpg").write_bytes(b"nothing")
+    listed = [("face.png", "lfw"), ("sky.png", "lfw"), ("sky.png", "dfdc"), ("broken.jpg", "dfdc")]
+    rows = [(path, "real", "none", dataset, "train", f"g{k}") for k, (path, dataset) in enumerate(listed)]
+    manifest = write_manifest(tmp_path / "m.csv", rows)
+    store = build_store([manifest], tmp_path / "store", reserving(()), workers=1)
+    assert [(row.path, row.dataset) for row in store.rows] == [("face.png", "lfw"), ("sky.png", "dfdc")]
+    assert store.crops.shape == (2, 224, 224, 3)
+    assert (store.crops[1] == 180).all()
+    # a face found is where the template puts it; a crop without one is taken whole
+    assert np.abs(store.landmarks[0] - template_landmarks(CROP).numpy()).max() < 12
+    assert np.isnan(store.landmarks[1]).all()
 
 
 def test_samples_are_seeded_and_pairs_come_real_then_fake() -> None:
@@ -165,6 +188,20 @@ def test_the_transformer_learns_and_an_exported_set_answers_like_the_trained_one
     for key, value in golden(judge).items():
         # memory formats differ between the two, and with them the order of sums
         torch.testing.assert_close(golden(loaded)[key], value, atol=1e-3, rtol=1e-3)
+
+
+def test_no_encoder_counts_against_its_own_evidence() -> None:
+    judge = Judge(("amtennet", "mesoinception4"), {}).eval()
+    rng = np.random.default_rng(0)
+    sequences = made_up(judge, 40, 0)
+    for s in sequences:  # the second encoder only knows what is wrong with the first one
+        habit = rng.normal(0, 2, len(s.is_fake))
+        s.logits[:, 0] = np.where(s.is_fake, 1, -1) + habit
+        s.logits[:, 1] = habit
+    fit_fusion(judge, sequences)
+    first, second = judge.fusion.weight[0].tolist()
+    assert first > 0
+    assert second == 0
 
 
 def test_padding_in_a_batch_is_marked() -> None:

@@ -31,9 +31,9 @@ Out = Annotated[Path, typer.Option(help="Folder of weight sets to write into.")]
 
 
 @app.command()
-def prepare(recipe: RecipeName, material: Material, work: Work) -> None:
+def prepare(recipe: RecipeName, material: Material, work: Work, workers: int = 2) -> None:
     """Cut every face of the material into a store of aligned crops."""
-    store = build_store(material, work / "store", load_recipe(recipe).material)
+    store = build_store(material, work / "store", load_recipe(recipe).material, workers=workers)
     typer.echo(f"{len(store.rows)} crops in {work / 'store'}")
 
 
@@ -56,7 +56,7 @@ def temporal(recipe: RecipeName, work: Work, out: Out = Path("weights")) -> None
         store, judge, split="val", datasets=crops, count=10**9, seed=plan.seed + 2, degrade=False
     )
     fit_fusion(judge, validation)
-    training = list(forged_sequences(store, judge, split="train", forgeries=count, seed=plan.seed + 3))
+    training = list(forged_sequences(store, judge, split="temporal", forgeries=count, seed=plan.seed + 3))
     # as many single frames as sequences: the transformer then learns to trust the encoders where time says nothing
     training += single_frames(
         store, judge, split="train", datasets=crops, count=len(training), seed=plan.seed + 4, degrade=True
@@ -77,7 +77,7 @@ def everything(
     recipe: RecipeName, material: Material, work: Work, out: Out = Path("weights"), workers: int = 2
 ) -> None:
     """Run every stage in order."""
-    prepare(recipe, material, work)
+    prepare(recipe, material, work, workers)
     for name in load_recipe(recipe).encoders:
         encoder(recipe, name, work, workers)
     temporal(recipe, work, out)

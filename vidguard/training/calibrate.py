@@ -23,13 +23,22 @@ _FPR = 0.05
 
 
 def fit_fusion(judge: Judge, sequences: Seq[Sequence]) -> None:
-    """Set judge.fusion by logistic regression on frames, every data set weighing the same. In place."""
+    """Set judge.fusion by logistic regression on frames, every family of data sets weighing the same. In place.
+
+    No weight is negative: where a weak encoder's best weight is, it only corrects another's habits on the validation
+    sets, and on other footage turns its own evidence upside down. Such encoders get weight 0.
+    """
     logits = np.concatenate([s.logits for s in sequences])
     truth = np.concatenate([s.is_fake for s in sequences])
     weights = _balanced([(s.dataset, bool(f)) for s in sequences for f in s.is_fake])
+    used = list(range(logits.shape[1]))
     beta = fit_logistic(logits, truth, weights)
+    while len(used) > 1 and beta[:-1].min() < 0:
+        del used[int(beta[:-1].argmin())]
+        beta = fit_logistic(logits[:, used], truth, weights)
     with torch.no_grad():
-        judge.fusion.weight.copy_(torch.from_numpy(beta[None, :-1]).float())
+        judge.fusion.weight.zero_()
+        judge.fusion.weight[0, used] = torch.from_numpy(beta[:-1]).float()
         judge.fusion.bias.copy_(torch.from_numpy(beta[-1:]).float())
 
 

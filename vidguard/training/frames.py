@@ -73,7 +73,8 @@ def _run_round(
     samples, losses = iter(loader), []
     for step in progress(range(1, part.steps + 1), description=type(model).__name__):
         crops, labels = next(samples)
-        losses.append(_step(model, crops.to(device), labels.float().to(device), optimizer, settings))
+        inputs = prepare_crops(crops.to(device), model.input_size)
+        losses.append(_step(model, inputs, labels.float().to(device), optimizer, settings))
         schedule.step()
         average.update_parameters(model)
         if step % 50 == 0:
@@ -97,9 +98,9 @@ def load_trained(name: str, folder: Path) -> Encoder:
 
 
 def _step(
-    model: Encoder, crops: Tensor, labels: Tensor, optimizer: torch.optim.Optimizer, settings: EncoderRecipe
+    model: Encoder, inputs: Tensor, labels: Tensor, optimizer: torch.optim.Optimizer, settings: EncoderRecipe
 ) -> float:
-    inputs = prepare_crops(crops, model.input_size).contiguous(memory_format=torch.channels_last)
+    inputs = inputs.contiguous(memory_format=torch.channels_last)
     with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=settings.bfloat16):
         logits = model(inputs).fake_logit
     # a little smoothing: published labels are wrong for a few per cent (a swap of which no frame shows a trace)

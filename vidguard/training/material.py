@@ -7,10 +7,13 @@ face was found), rows.csv with N rows: path, label, kind, dataset, split, group,
 from __future__ import annotations
 
 import csv
+import multiprocessing
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import cv2
 import numpy as np
@@ -18,17 +21,17 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track as progress
 
-from vidguard.config import AnalysisConfig, FaceConfig
-from vidguard.encoders import CROP_MARGIN, CROP_SIZE
+from vidguard.config import VIDEO_SUFFIXES, AnalysisConfig, FaceConfig
+from vidguard.encoders import CROP
 from vidguard.errors import InputError, SourceError
 from vidguard.faces import FaceDetector, FaceFollower, align_crops, crop_transforms
 from vidguard.training.recipe import MaterialRecipe
 from vidguard.types import FrameBatch
 from vidguard.video import open_source
 
-# These come as tight crops with their own margins: they are taken whole, as users of published crops will hand them in.
+# These come as crops: one in which no face is found is taken whole. The others are cut again like any picture, so that
+# a face has one size for the encoders, whoever cropped it (eyes 115 px apart in DFDC's crops, 73 px in MesoNet's).
 _ALREADY_CROPPED: Final = frozenset({"dfdc", "mesonet"})
-_VIDEO_SUFFIXES: Final = frozenset({".mp4", ".mov", ".mpg", ".avi", ".mkv", ".webm"})
 _COLUMNS: Final = ("path", "label", "kind", "dataset", "split", "group", "track", "time")
 
 
@@ -49,6 +52,10 @@ class Row:
     def is_fake(self) -> bool:
         """Whether the face is synthetic or manipulated."""
         return self.label == "fake"
+
+
+Face: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.float32], Row]
+"""Crop (S, S, 3), landmarks (5, 2) in crop pixels, and where they come from."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +81,16 @@ class Store:
         return [np.asarray(v, np.int64) for v in by_track.values() if len(v) >= minimum]
 
 
-def read_manifest(index: Path, *, validation_groups: Collection[str]) -> list[Row]:
-    """Read the training and validation rows of a manifest; those of `validation_groups` are validation rows."""
+def read_manifest(index: Path, recipe: MaterialRecipe) -> list[Row]:
+    """Read a manifest's training and validation rows; groups that the recipe reserves get the split they are for."""
+    reserved = dict.fromkeys(recipe.temporal_groups, "temporal") | dict.fromkeys(recipe.validation_groups, "val")
     with index.open(newline="") as file:
         rows = [_row(r) for r in csv.DictReader(file)]
-    rows = [replace(r, split="val") if r.group in validation_groups else r for r in rows if r.split in ("train", "val")]
-    return rows
+    return [replace(r, split=reserved.get(r.group, r.split)) for r in rows if r.split in ("train", "val")]
 
 
-def require_disjoint(rows: Iterable[Row], validation_groups: Collection[str]) -> None:
-    """Raise InputError when a group stands in two splits, or when a validation group is missing.
+def require_disjoint(rows: Iterable[Row], reserved_groups: Collection[str]) -> None:
+    """Raise InputError when a group stands in two splits, or when a reserved group is missing.
 
     Rows without a group (unknown source) are taken as they are.
     """
@@ -91,40 +98,88 @@ def require_disjoint(rows: Iterable[Row], validation_groups: Collection[str]) ->
     for row in rows:
         if row.group and splits.setdefault((row.dataset, row.group), row.split) != row.split:
             raise InputError(f"group {row.group} of {row.dataset} stands in two splits")
-    missing = set(validation_groups) - {group for _, group in splits}
+    missing = set(reserved_groups) - {group for _, group in splits}
     if missing:
-        raise InputError(f"no manifest has the recipe's validation groups {', '.join(sorted(missing))}")
+        raise InputError(f"no manifest has the recipe's reserved groups {', '.join(sorted(missing))}")
 
 
-def build_store(manifests: Sequence[Path], folder: Path, recipe: MaterialRecipe) -> Store:
-    """Cut every face of the manifests' training and validation material into a store; videos come as tracks."""
-    detector = FaceDetector(FaceConfig())
-    crops: list[NDArray[np.uint8]] = []
+def build_store(manifests: Sequence[Path], folder: Path, recipe: MaterialRecipe, *, workers: int) -> Store:
+    """Cut every face of the manifests' material into a store, in the manifests' order; videos come as tracks.
+
+    Works on `workers` files at a time and holds none but their crops in memory.
+    """
+    listed = [(m.parent / row.path, row) for m in manifests for row in read_manifest(m, recipe)]
+    require_disjoint((row for _, row in listed), (*recipe.validation_groups, *recipe.temporal_groups))
+    folder.mkdir(parents=True, exist_ok=True)
     landmarks: list[NDArray[np.float32]] = []
     rows: list[Row] = []
-    listed = [
-        (m.parent / r.path, r) for m in manifests for r in read_manifest(m, validation_groups=recipe.validation_groups)
-    ]
-    require_disjoint((row for _, row in listed), recipe.validation_groups)
-    for path, row in progress(listed, description="cutting faces"):
-        try:
-            found = (
-                _video_faces(path, row, detector, recipe) if _is_video(row.path) else _still_face(path, row, detector)
-            )
-            for crop, points, cut in found:
+    spawned = multiprocessing.get_context("spawn")  # torch and OpenCV don't survive a fork once they have threads
+    with (
+        NpyWriter(folder / "crops.npy", (CROP.size, CROP.size, 3)) as crops,
+        ProcessPoolExecutor(workers, spawned, initializer=_start_worker) as pool,
+    ):
+        found = pool.map(partial(_faces_of, recipe), listed, chunksize=8)
+        for faces in progress(found, description="cutting faces", total=len(listed)):
+            for crop, points, row in faces:
                 crops.append(crop)
                 landmarks.append(points)
-                rows.append(cut)
-        except SourceError:
-            continue  # a few files of any web collection are broken; what is in the store is what was readable
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "crops.npy", np.stack(crops))
+                rows.append(row)
     np.save(folder / "landmarks.npy", np.stack(landmarks))
     with (folder / "rows.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         writer.writerows([getattr(r, c) for c in _COLUMNS] for r in rows)
     return open_store(folder)
+
+
+class NpyWriter:
+    """An .npy file of uint8 items of one shape whose number is known only at the end."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self.file, self.shape, self.count = path.open("wb"), shape, 0
+        self._write_header()
+
+    def __enter__(self) -> NpyWriter:
+        """Start writing."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Put the final count into the header."""
+        self._write_header()
+        self.file.close()
+
+    def append(self, item: NDArray[np.uint8]) -> None:
+        """Write one more item."""
+        if item.shape != self.shape or item.dtype != np.uint8:
+            raise InputError(f"items must be {self.shape} uint8, got {item.shape} {item.dtype}")
+        self.file.write(np.ascontiguousarray(item).data)
+        self.count += 1
+
+    def _write_header(self) -> None:
+        # numpy leaves room in the header for a first axis of up to 21 digits, so that it can be rewritten in place
+        self.file.seek(0)
+        header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, *self.shape)}
+        np.lib.format.write_array_header_1_0(self.file, header)
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+@cache
+def _detector() -> FaceDetector:
+    return FaceDetector(FaceConfig())
+
+
+def _faces_of(recipe: MaterialRecipe, item: tuple[Path, Row]) -> list[Face]:
+    path, row = item
+    try:
+        if _is_video(row.path):
+            return list(_video_faces(path, row, _detector(), recipe))
+        return list(_still_face(path, row, _detector()))
+    except SourceError:
+        return []  # a few files of any web collection are broken; what is in the store is what was readable
 
 
 def open_store(folder: Path) -> Store:
@@ -140,34 +195,26 @@ def _row(fields: dict[str, str]) -> Row:
 
 
 def _is_video(path: str) -> bool:
-    return Path(path).suffix.lower() in _VIDEO_SUFFIXES
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES
 
 
-def _still_face(
-    path: Path, row: Row, detector: FaceDetector
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32], Row]]:
+def _still_face(path: Path, row: Row, detector: FaceDetector) -> Iterator[Face]:
     with open_source(path) as reader:
         frame = next((batch.frames for batch in reader.batches()), None)
     if frame is None:
         raise SourceError(f"{path} can't be decoded")
     found = detector.detect(frame)[0]
-    largest = int((found.boxes_xyxy_px[:, 2] - found.boxes_xyxy_px[:, 0]).argmax()) if len(found.probs) else None
-    if row.dataset in _ALREADY_CROPPED:
-        image = frame[0].permute(1, 2, 0).numpy()
-        scale = np.array([CROP_SIZE / image.shape[1], CROP_SIZE / image.shape[0]], np.float32)
-        points = np.full((5, 2), np.nan, np.float32)
-        if largest is not None:
-            points = found.landmarks_px[largest].numpy() * scale
-        flag = cv2.INTER_AREA if image.shape[0] > CROP_SIZE else cv2.INTER_CUBIC
-        resized = cv2.resize(image, (CROP_SIZE, CROP_SIZE), interpolation=flag)
-        yield np.asarray(resized, np.uint8), points, row
-    elif largest is not None:
+    if len(found.probs):
+        largest = int((found.boxes_xyxy_px[:, 2] - found.boxes_xyxy_px[:, 0]).argmax())
         yield from _cut(frame, torch.zeros(1, dtype=torch.long), found.landmarks_px[largest : largest + 1], [row])
+    elif row.dataset in _ALREADY_CROPPED:
+        image = frame[0].permute(1, 2, 0).numpy()
+        flag = cv2.INTER_AREA if image.shape[0] > CROP.size else cv2.INTER_CUBIC
+        resized = cv2.resize(image, (CROP.size, CROP.size), interpolation=flag)
+        yield np.asarray(resized, np.uint8), np.full((5, 2), np.nan, np.float32), row
 
 
-def _video_faces(
-    path: Path, row: Row, detector: FaceDetector, recipe: MaterialRecipe
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32], Row]]:
+def _video_faces(path: Path, row: Row, detector: FaceDetector, recipe: MaterialRecipe) -> Iterator[Face]:
     follower = FaceFollower(detector, AnalysisConfig().faces)
     taken: dict[int, int] = {}
     with open_source(path) as reader:
@@ -178,9 +225,7 @@ def _video_faces(
                     yield crop, points, cut
 
 
-def _batch_faces(
-    batch: FrameBatch, row: Row, follower: FaceFollower
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32], Row]]:
+def _batch_faces(batch: FrameBatch, row: Row, follower: FaceFollower) -> Iterator[Face]:
     faces = [(i, face) for i, frame in enumerate(follower.push(batch)) for face in frame]
     if faces:
         index = torch.tensor([i for i, _ in faces])
@@ -188,10 +233,8 @@ def _batch_faces(
         yield from _cut(batch.frames, index, points, [replace(row, track=f.track_id, time=f.time) for _, f in faces])
 
 
-def _cut(
-    frames: torch.Tensor, index: torch.Tensor, points: torch.Tensor, rows: list[Row]
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32], Row]]:
-    crops = align_crops(frames, index, points, size=CROP_SIZE, margin=CROP_MARGIN).permute(0, 2, 3, 1).numpy()
-    transforms = crop_transforms(points, CROP_SIZE, CROP_MARGIN)
+def _cut(frames: torch.Tensor, index: torch.Tensor, points: torch.Tensor, rows: list[Row]) -> Iterator[Face]:
+    crops = align_crops(frames, index, points, CROP).permute(0, 2, 3, 1).numpy()
+    transforms = crop_transforms(points, CROP)
     moved = torch.einsum("kij,knj->kni", transforms[:, :, :2], points) + transforms[:, None, :, 2]
     yield from zip(crops, moved.numpy(), rows)

@@ -28,6 +28,8 @@ class MaterialRecipe:
     max_frames_per_track: int
     validation_groups: tuple[str, ...]
     """Sources kept out of training although a manifest says "train"."""
+    temporal_groups: tuple[str, ...]
+    """Sources whom only the transformer learns from: of people whom the encoders know, it would learn the people."""
 
 
 @dataclass(frozen=True, config=_STRICT)

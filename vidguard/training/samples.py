@@ -72,7 +72,7 @@ def _pools(store: Store, part: Draw) -> tuple[NDArray[np.int64], NDArray[np.int6
 def place(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Turn, shift, scale and mirror a crop a little, as croppers differ from each other."""
     size = image.shape[0]
-    turned = cv2.getRotationMatrix2D((size / 2, size / 2), rng.normal(0, 5), float(np.exp(rng.normal(0.05, 0.1))))
+    turned = cv2.getRotationMatrix2D((size / 2, size / 2), rng.normal(0, 5), float(np.exp(rng.normal(0.03, 0.12))))
     matrix = np.array(turned, np.float64)
     matrix[:, 2] += rng.normal(0, 0.025 * size, 2)
     placed = cv2.warpAffine(
