@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import av
 import cv2
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from vidguard.config import FaceConfig
 from vidguard.faces import FaceDetector
 from vidguard.forge import BlendRecipe, forge_stretch, noise
 from vidguard.types import Interval
+from vidguard.video import write_video
 
 _FPS: Final = 25
 _SECONDS: Final = 9
@@ -68,7 +68,8 @@ def make_demo_clip(path: str | Path) -> DemoClip:
         points.append((landmarks @ move[:, :2].T + move[:, 2]).astype(np.float32))
     first, last = round(TRUTH.start * _FPS), round(TRUTH.end * _FPS)
     frames[first:last] = forge_stretch(frames[first:last], points[first:last], _RECIPE, jitter=0.015, rng=rng)
-    _write(Path(path), [noise(frame, 1.5, rng) for frame in frames])
+    images = ((noise(frame, 1.5, rng), index / _FPS) for index, frame in enumerate(frames))
+    write_video(Path(path), images, frame_rate=_FPS)
     return DemoClip(Path(path), (TRUTH,))
 
 
@@ -78,12 +79,3 @@ def _camera(seconds: float) -> NDArray[np.float64]:
     move = np.array(cv2.getRotationMatrix2D((224.0, 130.0), turn, zoom), np.float64)
     move[:, 2] += (32 + 14 * np.sin(0.7 * seconds), 48 + 9 * np.sin(1.1 * seconds))
     return move
-
-
-def _write(path: Path, frames: list[NDArray[np.uint8]]) -> None:
-    with av.open(str(path), "w", format="mp4") as out:
-        stream = out.add_stream("libx264", rate=_FPS, options={"crf": "20", "preset": "veryfast"})
-        stream.width, stream.height, stream.pix_fmt = _SIDE, _SIDE, "yuv420p"
-        for frame in frames:
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        out.mux(stream.encode(None))

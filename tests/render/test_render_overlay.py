@@ -82,12 +82,6 @@ def test_strip_has_a_coloured_row_per_face_and_a_moving_cursor():
     assert moved.max() > 0.9 * WIDTH
 
 
-def test_odd_sizes_become_even():
-    picture = Painter(two_faces()).paint(np.zeros((241, 321, 3), np.uint8), 3.0)
-    assert picture.shape[0] % 2 == 0
-    assert picture.shape[1] == 322
-
-
 def test_still_is_written_as_png(tmp_path):
     source, target = tmp_path / "portrait.png", tmp_path / "marked.png"
     cv2.imwrite(str(source), np.zeros((512, 512, 3), np.uint8))

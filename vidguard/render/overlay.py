@@ -7,16 +7,13 @@ a cursor at the present moment. The sound is not copied.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-import av
 import cv2
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from vidguard.errors import InputError, SourceError
@@ -24,12 +21,11 @@ from vidguard.render.scale import rgb
 from vidguard.render.timeline import WIDTH, Axis, time_axis
 from vidguard.render.words import clock, percent
 from vidguard.types import BoxXyxyPx, Interval, Observation, Report, Segment, Track, write_whole
-from vidguard.video import VideoReader, open_source
+from vidguard.video import TimedImage, VideoReader, open_source, write_video
 
 Image = NDArray[np.uint8]
 Progress = Callable[[float, "float | None"], None]
 
-_TIME_BASE: Final = Fraction(1, 90_000)  # MPEG's clock: represents 24, 25, 30 and 30000/1001 frames/s alike
 _BATCH: Final = 4  # full-size frames held at once
 _NO_FRAME: Final = "not one frame of the source could be decoded, so there is nothing to draw on"
 _INK: Final = (255, 255, 255)
@@ -84,7 +80,7 @@ def save_overlay(
         if wanted == ".png":
             _save_still(reader, painter, target)
         else:
-            _save_video(reader, painter, target, progress)
+            write_video(target, _painted(reader, painter, progress), frame_rate=reader.info.frame_rate)
 
 
 class Painter:
@@ -99,7 +95,7 @@ class Painter:
         self._strip: _Strip | None = None
 
     def paint(self, frame: Image, time: float) -> Image:
-        """Return a new (H', W', 3) uint8 RGB picture: the frame, boxes, and the strip below; H' and W' even."""
+        """Return a new (H', W', 3) uint8 RGB picture: the frame, boxes, and the strip below."""
         picture = frame.copy()
         for face in self._faces:
             self._paint_box(picture, face, time)
@@ -107,9 +103,7 @@ class Painter:
             if self._strip is None:
                 self._strip = _Strip(self._axis, self._faces, frame.shape[1])
             picture = np.concatenate([picture, self._strip.at(time)])
-        height, width = picture.shape[:2]
-        even: Image = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        return even
+        return picture
 
     def _paint_box(self, picture: Image, face: _Face, time: float) -> None:
         still = self._axis is None
@@ -182,46 +176,10 @@ def _save_still(reader: VideoReader, painter: Painter, target: Path) -> None:
     write_whole(target, png.tobytes())
 
 
-def _save_video(reader: VideoReader, painter: Painter, target: Path, progress: Progress | None) -> None:
-    partial = target.with_name(target.name + ".partial")
-    try:
-        with av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as output:
-            _encode(reader, painter, output, progress)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _encode(reader: VideoReader, painter: Painter, output: Any, progress: Progress | None) -> None:
-    stream: Any = None
+def _painted(reader: VideoReader, painter: Painter, progress: Progress | None) -> Iterator[TimedImage]:
     start, total = reader.info.start_seconds, reader.info.duration_seconds
     for batch in reader.batches(batch_size=_BATCH):
         for frame, time in zip(batch.frames.permute(0, 2, 3, 1).cpu().numpy(), batch.pts_seconds):
-            picture = painter.paint(frame, time)
-            if stream is None:
-                stream = _add_stream(output, reader, picture)
-            image = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
-                format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
-            )
-            image.pts, image.time_base = round(time / _TIME_BASE), _TIME_BASE
-            output.mux(stream.encode(image))
+            yield painter.paint(frame, time), time
         if progress is not None:
             progress(batch.pts_seconds[-1] - start, total)
-    if stream is None:
-        raise SourceError(_NO_FRAME)
-    output.mux(stream.encode())
-
-
-def _add_stream(output: Any, reader: VideoReader, picture: Image) -> Any:
-    rate = Fraction(reader.info.frame_rate or 25).limit_denominator(1001)
-    if "libx264" in av.codecs_available:
-        stream = output.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "veryfast"})
-    else:
-        stream = output.add_stream("mpeg4", rate=rate, options={"qscale": "3"})
-    stream.height, stream.width = picture.shape[:2]
-    stream.pix_fmt = "yuv420p"
-    stream.codec_context.time_base = _TIME_BASE
-    # Said in the stream, because players guess BT.601 for small pictures and BT.709 for large ones.
-    stream.codec_context.colorspace = Colorspace.ITU709
-    stream.codec_context.color_range = ColorRange.MPEG
-    return stream
