@@ -1,103 +1,128 @@
-"""Video-level figures on the development videos of a manifest: what the detector says of whole files, end to end.
+"""Video-level figures on the development videos of a manifest, end to end, beside a peer on the same files.
 
-    python benchmarks/accuracy/development.py --material INDEX.csv --out RESULT.json
+    python benchmarks/accuracy/development.py --material INDEX.csv --work DIR --out RESULT.json --peer MesoInception_DF.h5
 
-The manifest has the columns path, label, dataset, split, group; its rows with split "dev" are analysed. A video without
-a decision is counted as such and left out of the AUC, never scored 0.5.
+The manifest's rows with split "dev" are analysed. A video without a decision is counted as such and left out of the
+AUC, never scored 0.5. --work keeps the scores, so that a stopped run goes on.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-import multiprocessing
 import os
-import platform
-import subprocess
-import time
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 import typer
-from rich.progress import track
+from peer_mesonet import MesoNetPeer
+from rich.progress import Progress
 
-import vidguard
 from vidguard.metrics import auc, bootstrap_auc, expected_calibration_error
+from vidguard.protocols.conduct import Measured, conduct
+from vidguard.protocols.items import Listing
+from vidguard.protocols.layouts import LAYOUTS, LayoutOptions
+from vidguard.protocols.measure import compare
+from vidguard.protocols.protocol import DEEPFAKEBENCH, VIDGUARD, Protocol
+from vidguard.protocols.result import ScoredItem
+from vidguard.protocols.run import MakeSubject
+from vidguard.protocols.subject import VidguardSubject
 
 
 def main(
     material: Annotated[Path, typer.Option(help="Manifest; paths are relative to it.")],
     out: Annotated[Path, typer.Option(help="Result file to write.")],
+    work: Annotated[Path, typer.Option(help="Folder for scores and pages.")],
     weights: Annotated[str | None, typer.Option(help="Weights by name; the default ones if left out.")] = None,
+    peer: Annotated[
+        Path | None, typer.Option(help="The MesoNet authors' weight file; without it no peer runs.")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes.")] = os.cpu_count() or 1,
 ) -> None:
     """Analyse every development video and write scores and figures."""
-    detector = vidguard.load(weights, device="cpu")
-    with material.open(newline="") as file:
-        rows = [r for r in csv.DictReader(file) if r["split"] == "dev"]
-    began = time.perf_counter()
-    # a process a core, one thread each: small tensors gain nothing from threads
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start, initargs=(weights,)) as pool:
-        work = pool.map(_score, rows, [material.parent] * len(rows))
-        scores = list(track(work, description="analysing", total=len(rows)))
-    result = {
+    listing = LAYOUTS["csv"](material, LayoutOptions("dev"))
+    own = _measured(listing, partial(VidguardSubject, weights, "cpu"), VIDGUARD, work / "vidguard", workers)
+    about = own.result.detector
+    threshold = own.result.pooled.threshold
+    result: dict[str, Any] = {
         "what": "video-level figures on the development videos; fake_prob of whole files",
-        "weights": detector.weights.name,
-        "model_sha256": detector.weights.sha256,
-        "threshold": detector.weights.threshold,
-        "commit": _commit(),
-        "vidguard": vidguard.__version__,
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {workers} processes on {os.cpu_count()} cores, device cpu",
-        "seconds": round(time.perf_counter() - began, 1),
-        "figures": figures(scores, detector.weights.threshold),
-        "scores": scores,
+        "weights": about.name,
+        "model_sha256": about.sha256,
+        "threshold": threshold,
+        "environment": own.result.environment,
+        "seconds": own.result.seconds,
+        "figures": figures(own.scored, threshold),
+        "scores": [_row(s) for s in own.scored],
     }
+    if peer is not None:
+        other = _measured(listing, partial(MesoNetPeer, peer), DEEPFAKEBENCH, work / "peer", workers)
+        comparison = compare(own.scored, other.scored)
+        result["peer"] = {
+            "name": other.result.detector.name,
+            "sha256": other.result.detector.sha256,
+            "protocol": other.result.protocol,
+            "seconds": other.result.seconds,
+            "figures": figures(other.scored, 0.5),
+            "auc_difference": comparison.difference.value,
+            "auc_difference_95_by_source": comparison.difference_by_source
+            and [comparison.difference_by_source.low, comparison.difference_by_source.high],
+            "delong_p": comparison.p_value,
+        }
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n")
-    typer.echo(json.dumps(result["figures"], indent=1))
+    typer.echo(json.dumps({k: v for k, v in result.items() if k != "scores"}, indent=1))
 
 
-_worker: dict[str, vidguard.Detector] = {}
+def _measured(listing: Listing, make_subject: MakeSubject, protocol: Protocol, folder: Path, workers: int) -> Measured:
+    with Progress() as progress:
+        task = progress.add_task(folder.name, total=len(listing.items))
+        return conduct(
+            listing,
+            make_subject,
+            protocol,
+            folder,
+            workers=workers,
+            on_score=lambda _, done, total: progress.update(task, completed=done),
+        )
 
 
-def _start(weights: str | None) -> None:
-    torch.set_num_threads(1)
-    _worker["detector"] = vidguard.load(weights, device="cpu")
+def _dataset(scored: ScoredItem) -> str:
+    return scored.item.source.split("/")[0]  # the manifest's sources are named within their data set
 
 
-def _score(row: dict[str, str], root: Path) -> dict[str, Any]:
-    report = _worker["detector"].analyze(root / row["path"])
+def _row(scored: ScoredItem) -> dict[str, Any]:
+    item, score = scored.item, scored.score
     return {
-        "path": row["path"],
-        "dataset": row["dataset"],
-        "group": row["group"],
-        "kind": row["kind"],
-        "is_fake": row["label"] == "fake",
-        "status": report.status.value,
-        "fake_prob": report.fake_prob,
-        "mean_frame_prob": _mean_frame_prob(report),
-        "seconds_judged": round(report.coverage.seconds_judged, 2),
+        "path": item.id,
+        "dataset": _dataset(scored),
+        "source": item.source,
+        "method": item.method,
+        "is_fake": item.is_fake,
+        "status": score.status,
+        "fake_prob": score.fake_prob,
+        "mean_frame_prob": _mean_of_frames(scored),
     }
 
 
-def figures(scores: list[dict[str, Any]], threshold: float) -> dict[str, Any]:
+def _mean_of_frames(scored: ScoredItem) -> float | None:
+    values = [f.fake_prob for f in scored.score.frames]
+    return float(np.mean(values)) if values else None
+
+
+def figures(scores: Sequence[ScoredItem], threshold: float) -> dict[str, Any]:
     """Figures for every data set and pooled; a data set with one class gets its flagged share only."""
-    names = sorted({s["dataset"] for s in scores})
-    return {name: _figures([s for s in scores if s["dataset"] == name], threshold) for name in names} | {
+    names = sorted({_dataset(s) for s in scores})
+    return {name: _figures([s for s in scores if _dataset(s) == name], threshold) for name in names} | {
         "pooled": _figures(scores, threshold)
     }
 
 
-def _figures(scores: list[dict[str, Any]], threshold: float) -> dict[str, Any]:
-    judged = [s for s in scores if s["fake_prob"] is not None]
-    truth = np.array([s["is_fake"] for s in judged])
-    values = np.array([s["fake_prob"] for s in judged])
+def _figures(scores: Sequence[ScoredItem], threshold: float) -> dict[str, Any]:
+    judged = [s for s in scores if s.score.fake_prob is not None]
+    truth = np.array([s.item.is_fake for s in judged], bool)
+    values = np.array([s.score.fake_prob for s in judged], np.float64)
     result: dict[str, Any] = {
         "videos": len(scores),
         "no_decision": len(scores) - len(judged),
@@ -107,26 +132,16 @@ def _figures(scores: list[dict[str, Any]], threshold: float) -> dict[str, Any]:
         "flagged_fake": int((values[truth] >= threshold).sum()),
     }
     if truth.any() and not truth.all():
-        groups = [s["group"] for s in judged]
-        frames = np.array([s["mean_frame_prob"] for s in judged])
+        sources = [s.item.source for s in judged]
+        frames = np.array([_mean_of_frames(s) for s in judged], np.float64)
         result |= {
             "auc": round(auc(truth, values), 4),
-            "auc_95": [round(v, 4) for v in bootstrap_auc(truth, values, groups)],
+            "auc_95": [round(v, 4) for v in bootstrap_auc(truth, values, sources)],
             "auc_mean_of_frames": round(auc(truth, frames), 4),
-            "auc_mean_of_frames_95": [round(v, 4) for v in bootstrap_auc(truth, frames, groups)],
+            "auc_mean_of_frames_95": [round(v, 4) for v in bootstrap_auc(truth, frames, sources)],
             "ece": round(expected_calibration_error(truth, values), 4),
         }
     return result
-
-
-def _mean_frame_prob(report: vidguard.Report) -> float | None:
-    values = [o.fake_prob for t in report.tracks for o in t.observations if o.fake_prob is not None]
-    return float(np.mean(values)) if values else None
-
-
-def _commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

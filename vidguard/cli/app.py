@@ -11,6 +11,7 @@ import typer
 from vidguard._version import __version__
 from vidguard.cli.about import models, schema
 from vidguard.cli.analyze import analyze
+from vidguard.cli.benchmark import app as benchmark
 from vidguard.cli.demo import demo
 from vidguard.cli.terminal import complain, defect, reason
 from vidguard.errors import VidguardError
@@ -58,6 +59,7 @@ app.command(epilog=_ANALYZE_EPILOG)(analyze)
 app.command()(demo)
 app.command()(models)
 app.command()(schema)
+app.add_typer(benchmark)
 
 
 class _Settings:

@@ -9,14 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from vidguard.config import STILL_SUFFIXES, VIDEO_SUFFIXES
+
 STDIN: Final = "-"
-MEDIA_SUFFIXES: Final = frozenset(
-    (
-        *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"),
-        *(".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
-        *(".avif", ".bmp", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"),
-    )
-)
+MEDIA_SUFFIXES: Final = VIDEO_SUFFIXES | STILL_SUFFIXES
 """What a folder is searched for. A file named itself, or by a glob, is taken whatever its suffix."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from vidguard.render.words import printable
@@ -56,3 +56,13 @@ def progress_bar(title: str, *, quiet: bool) -> Iterator[Callable[[float, float 
             progress.update(task, completed=done, total=total, seconds=seconds)
 
         yield update
+
+
+@contextmanager
+def count_bar(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how many of how many are done; silent where nobody watches."""
+    console = err()
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
+        task = progress.add_task(printable(title), total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

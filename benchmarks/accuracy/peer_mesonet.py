@@ -1,0 +1,124 @@
+"""The peer: the MesoNet authors' MesoInception weights on facenet-pytorch's crops, as people use them today.
+
+The weight file (MesoInception_DF.h5, Apache-2.0) comes from the authors' repository, DariusAf/MesoNet. Needs h5py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import h5py
+import numpy as np
+import torch
+from facenet_pytorch import MTCNN
+from torch import Tensor, nn
+
+from vidguard.encoders import ENCODERS
+from vidguard.errors import VidguardError
+from vidguard.protocols.items import Item
+from vidguard.protocols.protocol import Protocol
+from vidguard.protocols.scores import FrameScore, Score
+from vidguard.video import open_source
+
+_BOX_SCALE = 1.3  # MesoNet's own margin around the face (Afchar 2018, section 3.1)
+
+
+class MesoNetPeer:
+    """Subject of a benchmark: chosen frames, largest face by facenet-pytorch, box x1.3, mean of frames."""
+
+    def __init__(self, weights: Path) -> None:
+        self.model = ENCODERS["mesoinception4"]().eval()
+        read_keras(self.model, weights)
+        self.faces = MTCNN(keep_all=False, select_largest=True, device="cpu")
+        self._sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+        self._name = weights.stem
+
+    def describe(self) -> dict[str, Any]:
+        """Name and weights."""
+        return {"name": f"{self._name} + facenet-pytorch", "sha256": self._sha256, "threshold": 0.5}
+
+    def score(self, item: Item, protocol: Protocol) -> Score:
+        """Answer for one video by a protocol with chosen frames."""
+        began = time.perf_counter()
+        try:
+            frames = self._frames(item, protocol)
+        except (VidguardError, OSError) as error:
+            return Score(item.id, None, "error", time.perf_counter() - began, detail=str(error))
+        if not frames:
+            return Score(item.id, None, "no_face", time.perf_counter() - began)
+        mean = float(np.mean([f.fake_prob for f in frames]))
+        return Score(item.id, mean, "ok", time.perf_counter() - began, "", tuple(frames))
+
+    def thumbnail(self, item: Item) -> None:
+        """None is drawn for a peer."""
+
+    @torch.inference_mode()
+    def _frames(self, item: Item, protocol: Protocol) -> list[FrameScore]:
+        with open_source(item.path) as reader:
+            total = reader.info.num_frames_header or 0
+        wanted, count, scores = set(protocol.frame_indices(total).tolist()), 0, []
+        with open_source(item.path) as reader:
+            for batch in reader.batches():
+                for frame, seconds in zip(batch.frames, batch.pts_seconds):
+                    if count in wanted and (crop := self._crop(frame)) is not None:
+                        # the authors' output is the probability of a real face
+                        real = torch.sigmoid(self.model(crop).fake_logit)
+                        scores.append(FrameScore(0, seconds, float(1 - real)))
+                    count += 1
+        return scores
+
+    def _crop(self, frame: Tensor) -> Tensor | None:
+        image = frame.permute(1, 2, 0).numpy()
+        boxes, _ = self.faces.detect(image)
+        if boxes is None:
+            return None
+        x0, y0, x1, y1 = boxes[0]
+        side, middle = max(x1 - x0, y1 - y0) * _BOX_SCALE, ((x0 + x1) / 2, (y0 + y1) / 2)
+        left, top = (max(round(c - side / 2), 0) for c in middle)
+        right, bottom = (round(c + side / 2) for c in middle)
+        face = cv2.resize(image[top:bottom, left:right], (256, 256), interpolation=cv2.INTER_LINEAR)
+        return torch.from_numpy(face).permute(2, 0, 1)[None].float() / 255
+
+
+def read_keras(model: nn.Module, weights: Path) -> None:
+    """Fill the network from a Keras file: its layers are numbered in the order in which the network applies them."""
+    layers: dict[tuple[str, int], dict[str, torch.Tensor]] = {}
+
+    def take(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset):
+            layer, kind = name.split("/")[-2:]
+            matched = re.fullmatch(r"(conv2d|batch_normalization|dense)_(\d+)", layer)
+            assert matched, name
+            part = layers.setdefault((matched[1], int(matched[2])), {})
+            part[kind.removesuffix(":0")] = torch.from_numpy(np.array(node))
+
+    with h5py.File(weights) as file:
+        file.visititems(take)
+    kinds = {"conv2d": nn.Conv2d, "batch_normalization": nn.BatchNorm2d, "dense": nn.Linear}
+    for kind, module_type in kinds.items():
+        ordered = [layers[key] for key in sorted(layers) if key[0] == kind]
+        modules = [m for m in model.modules() if isinstance(m, module_type)]
+        for module, tensors in zip(modules, ordered, strict=True):
+            _fill(module, tensors)
+
+
+@torch.no_grad()
+def _fill(module: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    if isinstance(module, nn.BatchNorm2d):
+        module.weight.copy_(tensors["gamma"])
+        module.bias.copy_(tensors["beta"])
+        assert module.running_mean is not None
+        assert module.running_var is not None
+        module.running_mean.copy_(tensors["moving_mean"])
+        module.running_var.copy_(tensors["moving_variance"])
+        return
+    assert isinstance(module, nn.Conv2d | nn.Linear)
+    order = (3, 2, 0, 1) if isinstance(module, nn.Conv2d) else (1, 0)
+    module.weight.copy_(tensors["kernel"].permute(order))
+    assert module.bias is not None
+    module.bias.copy_(tensors["bias"])

@@ -1,0 +1,85 @@
+"""vidguard as the subject of a benchmark: which frames it is asked about, and what it says of hard items."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from clips import FPS, empty_clip, face_clip
+from skimage.data import astronaut
+
+from vidguard.protocols.items import Item
+from vidguard.protocols.protocol import DEEPFAKEBENCH, VIDGUARD, Protocol
+from vidguard.protocols.subject import VidguardSubject
+from vidguard.video import VideoReader, open_source
+
+EIGHT = Protocol("eight", "", "linspace", 8)
+
+
+@pytest.fixture(scope="module")
+def subject() -> VidguardSubject:
+    return VidguardSubject(device="cpu")
+
+
+def item(path: Path) -> Item:
+    return Item(path.name, path, False, "m", path.name)
+
+
+def test_the_chosen_frames_are_spread_over_the_video(subject: VidguardSubject, tmp_path: Path) -> None:
+    score = subject.score(item(face_clip(tmp_path / "a.mp4")), EIGHT)
+    times = [f.time for f in score.frames]
+    expected = np.linspace(0, 29, 8).astype(int) / FPS
+    np.testing.assert_allclose(times, expected, atol=1e-3)
+    assert score.status == "ok"
+    assert score.fake_prob == pytest.approx(np.mean([f.fake_prob for f in score.frames]))
+
+
+def test_a_header_that_lies_doesnt_choose_the_frames(
+    subject: VidguardSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = face_clip(tmp_path / "a.mp4")
+    honest = subject.score(item(path), EIGHT)
+
+    def lying(source: Path) -> VideoReader:
+        reader = open_source(source)
+        monkeypatch.setattr(reader, "info", replace(reader.info, num_frames_header=300))
+        return reader
+
+    monkeypatch.setattr("vidguard.protocols.subject.open_source", lying)
+    assert [f.time for f in subject.score(item(path), EIGHT).frames] == [f.time for f in honest.frames]
+
+
+def test_by_the_pipeline_the_score_is_the_reports(subject: VidguardSubject, tmp_path: Path) -> None:
+    path = face_clip(tmp_path / "a.mp4")
+    score = subject.score(item(path), VIDGUARD)
+    report = subject.detector.analyze(path)
+    assert score.fake_prob == report.fake_prob
+    assert [(s.start, s.end) for s in score.segments] == [(s.start, s.end) for s in report.segments]
+
+
+def test_no_face_broken_and_missing_are_statuses_without_a_number(subject: VidguardSubject, tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no video at all")
+    for protocol in (DEEPFAKEBENCH, VIDGUARD):
+        nobody = subject.score(item(empty_clip(tmp_path / "nobody.mp4")), protocol)
+        assert (nobody.status, nobody.fake_prob) == ("no_face", None)
+        for name in ("broken.mp4", "missing.mp4"):
+            score = subject.score(item(tmp_path / name), protocol)
+            assert (score.status, score.fake_prob) == ("error", None)
+            assert score.detail
+
+
+def test_a_folder_of_crops_is_a_sequence_for_frames_only(subject: VidguardSubject, tmp_path: Path) -> None:
+    folder = tmp_path / "sequence"
+    folder.mkdir()
+    for k in (2, 10, 1):
+        face = cv2.cvtColor(np.asarray(astronaut())[: 200 + k, 110:350], cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(folder / f"{k}.png"), face)
+    score = subject.score(item(folder), DEEPFAKEBENCH)
+    assert [f.time for f in score.frames] == [0.0, 1.0, 2.0]
+    refused = subject.score(item(folder), VIDGUARD)
+    assert refused.status == "error"
+    assert "deepfakebench" in refused.detail
+    assert (subject.thumbnail(item(folder)) or b"").startswith(b"\xff\xd8")

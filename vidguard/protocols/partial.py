@@ -1,0 +1,114 @@
+"""Pristine clips with forged stretches of known place: how well a detector says where, not only whether."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidguard.config import VIDEO_SUFFIXES, AnalysisConfig
+from vidguard.errors import InputError, VidguardError
+from vidguard.faces import FaceDetector, FaceFollower
+from vidguard.forge import forge_stretch, sample_recipe
+from vidguard.protocols.items import Item, Listing
+from vidguard.types import write_whole
+from vidguard.video import open_source, write_video
+
+_MAX_BYTES: Final = 1_000_000_000  # of frames held in memory, 14 s at 720p; longer clips are cut
+_MIN_SECONDS: Final = 2.0
+_FORGED_SECONDS: Final = (0.5, 10.0)
+_MAX_FORGED_SHARE: Final = 0.6
+_CRF: Final = (20, 33)  # both versions of a clip alike, so that compression tells nothing
+
+
+def forge_clips(folder: Path, out: Path, *, seed: int, on_clip: Callable[[int, int], None] | None = None) -> Listing:
+    """Write of every pristine clip below `folder` a genuine and a forged copy into `out`, with clips.csv for the truth.
+
+    The forged stretch lies anywhere in the clip, 0.5 to 10 s long and at most 0.6 of it; face, place, recipe and
+    compression follow from the seed and the clip's name. Clips without a face, or shorter than 2 s, are named in the
+    listing's notes. Raises InputError where nothing is left.
+    """
+    sources = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+    faces = FaceDetector(AnalysisConfig().faces)
+    out.mkdir(parents=True, exist_ok=True)
+    items: list[Item] = []
+    notes: list[str] = []
+    for number, path in enumerate(sources, start=1):
+        name = path.relative_to(folder).as_posix()
+        try:
+            items += _forge(path, name, out, faces, np.random.default_rng([seed, *name.encode()]))
+        except VidguardError as error:
+            notes.append(f"{name} was left out: {error}")
+        if on_clip is not None:
+            on_clip(number, len(sources))
+    if not items:
+        raise InputError(f"no clip of {_MIN_SECONDS:g} s or more with a face is in {folder}; pass a folder with some")
+    _write_truth(out / "clips.csv", items)
+    return Listing("partial forgeries", f"seed {seed}", tuple(items), notes=tuple(notes))
+
+
+def _forge(path: Path, name: str, out: Path, faces: FaceDetector, rng: np.random.Generator) -> list[Item]:
+    frames, times, points = _followed(path, faces)
+    seconds = times[-1] - times[0] if times else 0.0
+    if seconds < _MIN_SECONDS:
+        raise InputError(f"it lasts {seconds:.1f} s, less than {_MIN_SECONDS:g} s")
+    length = float(rng.uniform(_FORGED_SECONDS[0], min(_FORGED_SECONDS[1], _MAX_FORGED_SHARE * seconds)))
+    begin = times[0] + float(rng.uniform(0, seconds - length))
+    chosen = [k for k, time in enumerate(times) if begin <= time < begin + length]
+    first, last = chosen[0], chosen[-1] + 1
+    if any(points[k] is None for k in chosen):
+        raise InputError("its face isn't in sight all through the stretch to forge")
+    jitter = float(rng.choice([0.0, 0.01, 0.03]))
+    forged = forge_stretch(frames[first:last], points[first:last], sample_recipe(rng), jitter=jitter, rng=rng)
+    crf = int(rng.integers(*_CRF))
+    stem = name.replace("/", "__")
+    copies = {"genuine": frames, "forged": [*frames[:first], *forged, *frames[last:]]}
+    rate = (len(times) - 1) / seconds
+    for kind, pictures in copies.items():
+        write_video(out / f"{stem}.{kind}.mp4", zip(pictures, [t - times[0] for t in times]), crf=crf, frame_rate=rate)
+    end = times[last] if last < len(times) else times[-1] + 1 / rate
+    truth = ((times[first] - times[0], end - times[0]),)
+    return [
+        Item(f"{stem}.genuine.mp4", out / f"{stem}.genuine.mp4", False, "genuine", name, forged=()),
+        Item(f"{stem}.forged.mp4", out / f"{stem}.forged.mp4", True, "self-blended stretch", name, forged=truth),
+    ]
+
+
+def _followed(
+    path: Path, faces: FaceDetector
+) -> tuple[list[NDArray[np.uint8]], list[float], list[NDArray[np.float32] | None]]:
+    """Frames, their times, and the landmarks (5, 2) of the face that is largest over the clip; None out of sight."""
+    follower = FaceFollower(faces, AnalysisConfig().faces)
+    frames: list[NDArray[np.uint8]] = []
+    times: list[float] = []
+    seen: list[dict[int, NDArray[np.float32]]] = []
+    sizes: dict[int, float] = {}
+    with open_source(path) as reader:
+        for batch in reader.batches():
+            for frame, followed in zip(batch.frames, follower.push(batch)):
+                frames.append(frame.permute(1, 2, 0).numpy())
+                seen.append({f.track_id: np.asarray(f.landmarks_px, np.float32) for f in followed})
+                for track, landmarks in seen[-1].items():
+                    sizes[track] = sizes.get(track, 0.0) + float(np.ptp(landmarks))
+            times += batch.pts_seconds
+            if len(frames) * frames[0].nbytes > _MAX_BYTES:
+                break
+    if not sizes:
+        raise InputError("no face was found in it")
+    largest = max(sizes, key=lambda track: sizes[track])
+    return frames, times, [faces_of.get(largest) for faces_of in seen]
+
+
+def _write_truth(path: Path, items: list[Item]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("path", "label", "source", "forged_start", "forged_end"))
+    for item in items:
+        start, end = item.forged[0] if item.forged else ("", "")
+        writer.writerow((item.id, "fake" if item.is_fake else "real", item.source, start, end))
+    write_whole(path, text.getvalue().encode())

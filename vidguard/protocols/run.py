@@ -1,0 +1,138 @@
+"""Asking a subject about every item of a listing: in parallel, resumable, and not taken down by one hostile file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from vidguard.errors import InputError
+from vidguard.protocols.items import Item
+from vidguard.protocols.protocol import Protocol
+from vidguard.protocols.scores import Score
+from vidguard.protocols.subject import Subject
+
+MakeSubject = Callable[[], Subject]
+_AHEAD: Final = 2  # items handed to a worker before it asks: keeps it busy, and few are suspect when it dies
+
+
+class Ledger:
+    """The scores of a run on disk, a line each, written as they come: a stopped run goes on where it was.
+
+    The first line says what was run; a ledger of another run is refused, so that scores of two never mix.
+    """
+
+    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+        self.path = path
+        self.scores: dict[str, Score] = {}
+        header = json.loads(json.dumps(header))
+        if path.is_file() and path.stat().st_size:
+            self._read(header)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(header) + "\n")
+
+    def _read(self, header: dict[str, Any]) -> None:
+        lines = self.path.read_bytes().split(b"\n")
+        try:
+            found = json.loads(lines[0])
+        except ValueError as error:
+            raise InputError(f"{self.path} is not a ledger of a benchmark; give another --out") from error
+        if found != header:
+            changed = sorted(k for k in {*found, *header} if found.get(k) != header.get(k))
+            raise InputError(
+                f"{self.path} holds another run ({', '.join(changed)} differ); give another --out, or delete it"
+            )
+        adapter = TypeAdapter(Score)
+        for line in lines[1:-1]:  # after the last line break lies nothing, or what was being written when a run stopped
+            try:
+                score = adapter.validate_json(line)
+            except ValidationError as error:
+                raise InputError(f"{self.path} is damaged; delete it to start again") from error
+            self.scores[score.id] = score
+        if lines[-1]:
+            self.path.write_bytes(b"\n".join(lines[:-1]) + b"\n")
+
+    def add(self, score: Score) -> None:
+        """Keep one more score."""
+        with self.path.open("a") as file:
+            file.write(json.dumps(asdict(score)) + "\n")
+        self.scores[score.id] = score
+
+
+def run(
+    items: Sequence[Item], make_subject: MakeSubject, protocol: Protocol, ledger: Ledger, *, workers: int
+) -> Iterator[Score]:
+    """Score the items that the ledger lacks, and those that ended in an error; yields each score when it is kept.
+
+    A file that kills its process is found out and gets status "error"; the others are scored all the same.
+    """
+    waiting = [item for item in items if item.id not in ledger.scores or ledger.scores[item.id].status == "error"]
+    while waiting:
+        finished, suspects = set[str](), list[Item]()
+        for score in _run_until_death(waiting, make_subject, protocol, workers, suspects):
+            ledger.add(score)
+            finished.add(score.id)
+            yield score
+        for item in suspects:
+            score = _run_alone(item, make_subject, protocol)
+            ledger.add(score)
+            finished.add(item.id)
+            yield score
+        waiting = [item for item in waiting if item.id not in finished]
+
+
+def _run_until_death(
+    items: Sequence[Item], make_subject: MakeSubject, protocol: Protocol, workers: int, suspects: list[Item]
+) -> Iterator[Score]:
+    """Scores until all are done or a process dies; then `suspects` are the items that were in work."""
+    todo, running = iter(items), dict[Future[Score], Item]()
+    with _pool(workers, make_subject) as pool:
+        try:
+            while True:
+                while len(running) < workers * _AHEAD and (item := next(todo, None)) is not None:
+                    running[pool.submit(_score, item, protocol)] = item
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    score = future.result()
+                    del running[future]
+                    yield score
+        except BrokenProcessPool:
+            suspects += running.values()
+
+
+def _run_alone(item: Item, make_subject: MakeSubject, protocol: Protocol) -> Score:
+    with _pool(1, make_subject) as pool:
+        try:
+            return pool.submit(_score, item, protocol).result()
+        except BrokenProcessPool:
+            return Score(item.id, None, "error", 0.0, detail="the process that judged it died")
+
+
+def _pool(workers: int, make_subject: MakeSubject) -> ProcessPoolExecutor:
+    # a process a core, one thread each: small tensors gain nothing from threads
+    spawn = get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start, initargs=(make_subject,))
+
+
+_subject: Subject | None = None
+
+
+def _start(make_subject: MakeSubject) -> None:
+    global _subject
+    torch.set_num_threads(1)
+    _subject = make_subject()
+
+
+def _score(item: Item, protocol: Protocol) -> Score:
+    assert _subject is not None
+    return _subject.score(item, protocol)

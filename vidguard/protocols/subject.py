@@ -1,0 +1,169 @@
+"""What is measured: anything that answers for one item by a protocol, and vidguard itself as the first such thing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+from typing import Protocol as Interface
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidguard.config import CropGeometry
+from vidguard.detector import Detector
+from vidguard.detector.record import thumbnail_jpeg
+from vidguard.encoders import CROP
+from vidguard.errors import InputError, VidguardError
+from vidguard.faces import FaceDetector, align_crops
+from vidguard.protocols.items import Item
+from vidguard.protocols.protocol import Protocol
+from vidguard.protocols.scores import FrameScore, Score, SegmentScore
+from vidguard.types import FrameBatch, SourceInfo
+from vidguard.video import VideoReader, open_source
+
+_STILLS: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+
+
+class Subject(Interface):
+    """A detector under test. Made anew in every worker process."""
+
+    def describe(self) -> dict[str, Any]:
+        """What a result file says of it, JSON-ready: at least "name", "sha256" and the weights' own "threshold"."""
+
+    def score(self, item: Item, protocol: Protocol) -> Score:
+        """Answer for one item; whatever is wrong with the item is a status of the score, never an exception."""
+
+    def thumbnail(self, item: Item) -> bytes | None:
+        """A JPEG of the item's face as it was judged; None where there is none."""
+
+
+class VidguardSubject:
+    """A weight set of vidguard."""
+
+    def __init__(self, weights: str | None = None, device: str | None = None) -> None:
+        self.detector = Detector(weights, device=device)
+        self._faces = FaceDetector(self.detector.config.faces, device=self.detector.device)
+
+    def describe(self) -> dict[str, Any]:
+        """Weights, their digest and threshold."""
+        weights = self.detector.weights
+        return {
+            "name": f"vidguard {weights.name}",
+            "sha256": weights.sha256,
+            "threshold": weights.threshold,
+            "encoders": list(weights.encoders),
+            "device": str(self.detector.device),
+        }
+
+    def score(self, item: Item, protocol: Protocol) -> Score:
+        """Answer for one item."""
+        began = time.perf_counter()
+        try:
+            if protocol.frames == "pipeline":
+                return self._by_pipeline(item, began)
+            return self._by_frames(item, protocol, began)
+        except (VidguardError, OSError) as error:
+            return Score(item.id, None, "error", time.perf_counter() - began, detail=str(error))
+
+    def thumbnail(self, item: Item) -> bytes | None:
+        """The largest face of the first frame with a face."""
+        try:
+            with _open(item.path) as reader:
+                crops = (crop for batch in reader.batches() for crop in self._largest(batch.frames, CROP))
+                first = next((crop for crop in crops if crop is not None), None)
+                return None if first is None else thumbnail_jpeg(first)
+        except (VidguardError, OSError):
+            pass  # a picture for people to look at: the score, or its status, stands without it
+        return None
+
+    def _by_pipeline(self, item: Item, began: float) -> Score:
+        if item.path.is_dir():
+            raise InputError(f"{item.id} is a folder of crops, which the pipeline can't follow; use deepfakebench")
+        report = self.detector.analyze(item.path)
+        frames = [
+            FrameScore(track.id, seen.time, seen.fake_prob)
+            for track in report.tracks
+            for seen in track.observations
+            if seen.fake_prob is not None
+        ]
+        segments = [
+            SegmentScore(s.track_id, s.start, s.end, s.fake_prob) for s in report.segments if s.fake_prob is not None
+        ]
+        seconds = time.perf_counter() - began
+        return Score(item.id, report.fake_prob, report.status.value, seconds, "", tuple(frames), tuple(segments))
+
+    def _by_frames(self, item: Item, protocol: Protocol, began: float) -> Score:
+        frames, decoded, damaged = self._chosen(item.path, protocol)
+        values = np.array([f.fake_prob for f in frames])
+        status = "undecodable" if not decoded else "no_face" if not frames else "partial" if damaged else "ok"
+        fake_prob = None if not frames else float(values.max() if protocol.aggregation == "max" else values.mean())
+        return Score(item.id, fake_prob, status, time.perf_counter() - began, "", tuple(frames))
+
+    def _chosen(self, path: Path, protocol: Protocol) -> tuple[list[FrameScore], int, bool]:
+        """Scores of the protocol's frames, the number of frames that decode, and whether the source is damaged."""
+        with _open(path) as reader:
+            believed = 1 if reader.info.kind == "image" else reader.info.num_frames_header or 0
+        while True:
+            wanted = set(protocol.frame_indices(believed).tolist())
+            scores: list[FrameScore] = []
+            count = 0
+            with _open(path) as reader:
+                for batch in reader.batches():
+                    picked = [k for k in range(len(batch)) if count + k in wanted]
+                    count += len(batch)
+                    scores += self._score(batch, picked, protocol.crop or CROP)
+                if count == believed:
+                    return scores, count, reader.damaged
+            believed = count  # the header was wrong, so the frames weren't spread as the protocol says: once more
+
+    def _score(self, batch: FrameBatch, picked: list[int], crop: CropGeometry) -> list[FrameScore]:
+        crops = self._largest(batch.frames[picked], crop) if picked else []
+        found = [(batch.pts_seconds[k], face) for k, face in zip(picked, crops) if face is not None]
+        if not found:
+            return []
+        probabilities = self.detector.score_crops(torch.stack([face for _, face in found])).tolist()
+        return [FrameScore(0, seconds, p) for (seconds, _), p in zip(found, probabilities)]
+
+    def _largest(self, frames: Tensor, crop: CropGeometry) -> list[Tensor | None]:
+        """The aligned crop of each frame's largest face."""
+        crops: list[Tensor | None] = []
+        for frame, found in zip(frames, self._faces.detect(frames)):
+            if not len(found.probs):
+                crops.append(None)
+                continue
+            sides = found.boxes_xyxy_px[:, 2:] - found.boxes_xyxy_px[:, :2]
+            largest = int(sides.prod(1).argmax())
+            points = found.landmarks_px[largest : largest + 1]
+            crops.append(align_crops(frame[None], torch.zeros(1, dtype=torch.long), points, crop)[0])
+        return crops
+
+
+class _PictureReader:
+    """A folder of pictures, a frame each and a second apart; their sizes may differ."""
+
+    damaged = False
+
+    def __init__(self, folder: Path) -> None:
+        files = [p for p in folder.iterdir() if p.suffix.lower() in _STILLS]
+        # in the order of their numbers: 10.png comes after 9.png
+        self.files = sorted(files, key=lambda p: (len(p.stem), p.stem) if p.stem.isdigit() else (1 << 30, p.stem))
+        self.info = SourceInfo(kind="video", name=folder.name, num_frames_header=len(self.files))
+
+    def __enter__(self) -> _PictureReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def batches(self) -> Iterator[FrameBatch]:
+        for second, file in enumerate(self.files):
+            with open_source(file) as reader:
+                for batch in reader.batches():
+                    yield FrameBatch(batch.frames, (float(second),))
+
+
+def _open(path: Path) -> VideoReader | _PictureReader:
+    return _PictureReader(path) if path.is_dir() else open_source(path)
