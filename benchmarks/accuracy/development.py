@@ -1,6 +1,6 @@
 """Video-level figures on the development videos of a manifest, end to end, beside a peer on the same files.
 
-    python benchmarks/accuracy/development.py --material INDEX.csv --work DIR --out RESULT.json --peer MesoInception_DF.h5
+    python benchmarks/accuracy/development.py --material INDEX.csv --work DIR --out RESULT.json --peer MesoInception.h5
 
 The manifest's rows with split "dev" are analysed. A video without a decision is counted as such and left out of the
 AUC, never scored 0.5. --work keeps the scores, so that a stopped run goes on.
@@ -52,7 +52,7 @@ def main(
         "model_sha256": about.sha256,
         "threshold": threshold,
         "environment": own.result.environment,
-        "seconds": own.result.seconds,
+        "item_seconds": own.result.item_seconds,
         "figures": figures(own.scored, threshold),
         "scores": [_row(s) for s in own.scored],
     }
@@ -63,7 +63,7 @@ def main(
             "name": other.result.detector.name,
             "sha256": other.result.detector.sha256,
             "protocol": other.result.protocol,
-            "seconds": other.result.seconds,
+            "item_seconds": other.result.item_seconds,
             "figures": figures(other.scored, 0.5),
             "auc_difference": comparison.difference.value,
             "auc_difference_95_by_source": comparison.difference_by_source

@@ -23,7 +23,8 @@ from vidguard.errors import VidguardError
 from vidguard.protocols.items import Item
 from vidguard.protocols.protocol import Protocol
 from vidguard.protocols.scores import FrameScore, Score
-from vidguard.video import open_source
+from vidguard.protocols.subject import score_chosen
+from vidguard.types import FrameBatch
 
 _BOX_SCALE = 1.3  # MesoNet's own margin around the face (Afchar 2018, section 3.1)
 
@@ -40,17 +41,18 @@ class MesoNetPeer:
 
     def describe(self) -> dict[str, Any]:
         """Name and weights."""
-        return {"name": f"{self._name} + facenet-pytorch", "sha256": self._sha256, "threshold": 0.5}
+        thresholds = dict.fromkeys(("threshold", "segment_threshold", "frame_threshold"), 0.5)
+        return {"name": f"{self._name} + facenet-pytorch", "sha256": self._sha256, **thresholds}
 
     def score(self, item: Item, protocol: Protocol) -> Score:
         """Answer for one video by a protocol with chosen frames."""
         began = time.perf_counter()
         try:
-            frames = self._frames(item, protocol)
+            frames, decoded, _ = score_chosen(item.path, protocol, self._score)
         except (VidguardError, OSError) as error:
             return Score(item.id, None, "error", time.perf_counter() - began, detail=str(error))
         if not frames:
-            return Score(item.id, None, "no_face", time.perf_counter() - began)
+            return Score(item.id, None, "no_face" if decoded else "undecodable", time.perf_counter() - began)
         mean = float(np.mean([f.fake_prob for f in frames]))
         return Score(item.id, mean, "ok", time.perf_counter() - began, "", tuple(frames))
 
@@ -58,18 +60,14 @@ class MesoNetPeer:
         """None is drawn for a peer."""
 
     @torch.inference_mode()
-    def _frames(self, item: Item, protocol: Protocol) -> list[FrameScore]:
-        with open_source(item.path) as reader:
-            total = reader.info.num_frames_header or 0
-        wanted, count, scores = set(protocol.frame_indices(total).tolist()), 0, []
-        with open_source(item.path) as reader:
-            for batch in reader.batches():
-                for frame, seconds in zip(batch.frames, batch.pts_seconds):
-                    if count in wanted and (crop := self._crop(frame)) is not None:
-                        # the authors' output is the probability of a real face
-                        real = torch.sigmoid(self.model(crop).fake_logit)
-                        scores.append(FrameScore(0, seconds, float(1 - real)))
-                    count += 1
+    def _score(self, batch: FrameBatch) -> list[FrameScore]:
+        scores = []
+        for frame, seconds in zip(batch.frames, batch.pts_seconds):
+            crop = self._crop(frame)
+            if crop is not None:
+                # the authors' output is the probability of a real face
+                real = torch.sigmoid(self.model(crop).fake_logit)
+                scores.append(FrameScore(0, seconds, float(1 - real)))
         return scores
 
     def _crop(self, frame: Tensor) -> Tensor | None:
@@ -81,7 +79,10 @@ class MesoNetPeer:
         side, middle = max(x1 - x0, y1 - y0) * _BOX_SCALE, ((x0 + x1) / 2, (y0 + y1) / 2)
         left, top = (max(round(c - side / 2), 0) for c in middle)
         right, bottom = (round(c + side / 2) for c in middle)
-        face = cv2.resize(image[top:bottom, left:right], (256, 256), interpolation=cv2.INTER_LINEAR)
+        cut = image[top:bottom, left:right]
+        if not cut.size:
+            return None
+        face = cv2.resize(cut, (256, 256), interpolation=cv2.INTER_LINEAR)
         return torch.from_numpy(face).permute(2, 0, 1)[None].float() / 255
 
 

@@ -24,6 +24,8 @@ from vidguard.protocols.protocol import DEEPFAKEBENCH, DFDC, Protocol
 from vidguard.protocols.result import Result
 from vidguard.protocols.scores import FrameScore, Score
 
+EPSILON = 2.0**-52  # what probabilities are clipped to where a protocol names no range, as in scikit-learn
+
 
 @dataclass
 class Noisy:
@@ -33,7 +35,8 @@ class Noisy:
     skill: str = ""
 
     def describe(self) -> dict[str, Any]:
-        return {"name": f"noisy {self.skill}", "sha256": None, "threshold": 0.6}
+        thresholds = {"threshold": 0.6, "segment_threshold": 0.6, "frame_threshold": 0.6}
+        return {"name": f"noisy {self.skill}", "sha256": None, **thresholds}
 
     def score(self, item: Item, protocol: Protocol) -> Score:
         digest = hashlib.sha256((self.skill + item.id).encode()).digest()
@@ -45,7 +48,9 @@ class Noisy:
             )
             for k, byte in enumerate(digest[2:6])
         )
-        return Score(item.id, float(np.mean([f.fake_prob for f in frames])), "ok", 0.1, "", frames)
+        certain = digest[6] % 5 == 0  # a few certain answers, right and wrong ones: only clipping makes them bearable
+        fake_prob = float(digest[7] % 2) if certain else float(np.mean([f.fake_prob for f in frames]))
+        return Score(item.id, fake_prob, "ok", 0.1, "", frames)
 
     def thumbnail(self, item: Item) -> bytes | None:
         return None
@@ -94,10 +99,11 @@ def test_ffpp_figures_equal_an_independent_computation(tmp_path: Path) -> None:
     result = measured(listing, tmp_path / "out")
     rows = rows_of(tmp_path / "out")
     assert len(rows) == len({r["id"] for r in rows}) == len(listing.items)
-    check(result.pooled, rows, 0.5, (0.0, 1.0))
+    check(result.pooled, rows, 0.5, (EPSILON, 1 - EPSILON))
     for method in {r["method"] for r in rows if r["label"] == "fake"}:
         group = [r for r in rows if r["label"] == "real" or r["method"] == method]
         assert result.figures[f"method:{method}"].items == len(group)
+        check(result.figures[f"method:{method}"], group, 0.5, (EPSILON, 1 - EPSILON))
     frames = rows_of(tmp_path / "out", "frames.csv")
     truth = {r["id"]: r["label"] for r in rows}
     split = {label: [float(f["fake_prob"]) for f in frames if truth[f["id"]] == label] for label in ("real", "fake")}
@@ -114,7 +120,9 @@ def test_dfdc_log_loss_is_clipped_as_in_the_competition(tmp_path: Path) -> None:
 
 
 def test_no_decision_is_counted_and_never_a_half(tmp_path: Path) -> None:
-    listing = Listing("d", "s", tuple(Item(f"{k}", Path(f"{k}.mp4"), k % 2 == 0, "m", f"{k}") for k in range(60)))
+    listing = Listing(
+        "d", "s", tuple(Item(f"{k}", Path(f"{k}.mp4"), k % 2 == 0, "m", f"{k}") for k in range(60)), tmp_path
+    )
     result = measured(listing, tmp_path)
     assert result.pooled.no_decision > 0
     assert result.pooled.items == 60
@@ -128,7 +136,9 @@ def test_no_decision_is_counted_and_never_a_half(tmp_path: Path) -> None:
 
 
 def test_two_detectors_are_compared_on_what_both_decided(tmp_path: Path) -> None:
-    listing = Listing("d", "s", tuple(Item(f"{k}", Path(f"{k}.mp4"), k % 2 == 0, "m", f"{k}") for k in range(80)))
+    listing = Listing(
+        "d", "s", tuple(Item(f"{k}", Path(f"{k}.mp4"), k % 2 == 0, "m", f"{k}") for k in range(80)), tmp_path
+    )
     measured(listing, tmp_path / "a", skill="a")
     measured(listing, tmp_path / "b", skill="b")
     first, second, comparison = compare_results(
@@ -147,7 +157,7 @@ def test_two_detectors_are_compared_on_what_both_decided(tmp_path: Path) -> None
 
 def test_results_name_their_protocol_and_where_they_come_from(tmp_path: Path) -> None:
     listing = Listing(
-        "d", "s", tuple(Item(f"{k}", Path(f"{k}.mp4"), k % 2 == 0, "m", f"{k}") for k in range(20)), ("x",)
+        "d", "s", tuple(Item(f"{k}", Path(f"{k}.mp4"), k % 2 == 0, "m", f"{k}") for k in range(20)), tmp_path, ("x",)
     )
     result = measured(listing, tmp_path)
     told = json.loads((tmp_path / "result.json").read_text())
@@ -157,3 +167,39 @@ def test_results_name_their_protocol_and_where_they_come_from(tmp_path: Path) ->
     assert Result.from_json((tmp_path / "result.json").read_bytes()) == result
     with pytest.raises(InputError, match="protocol"):
         measured(listing, tmp_path, DFDC)
+
+
+def test_scores_of_another_copy_are_not_taken_over(tmp_path: Path) -> None:
+    here, there = (
+        Listing("d", "s", tuple(Item(f"{k}", tmp_path / f"{k}.mp4", k % 2 == 0, "m", f"{k}") for k in range(8)), root)
+        for root in (tmp_path / "here", tmp_path / "there")
+    )
+    measured(here, tmp_path / "out")
+    with pytest.raises(InputError, match="root"):
+        measured(there, tmp_path / "out")
+
+
+def test_score_files_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    listing = Listing(
+        "d", "s", tuple(Item(f"{k}", Path(f"{k}.mp4"), k % 2 == 0, "m", f"{k}") for k in range(20)), tmp_path
+    )
+    for name in ("a", "b"):
+        measured(listing, tmp_path / name)
+    path = tmp_path / "b" / "videos.csv"
+    written = path.read_text()
+    turned = written.replace(",real,", ",x,").replace(",fake,", ",real,").replace(",x,", ",fake,")
+    results = (tmp_path / "a" / "result.json", tmp_path / "b" / "result.json", None)
+    for text, why in [
+        (turned, "genuine by one"),
+        (written + written.splitlines()[-1] + "\n", "several rows"),
+        (written.replace(",real,", ",0,"), "disagree"),
+        ("id,label\na,real\n", "columns"),
+    ]:
+        path.write_text(text)
+        with pytest.raises(InputError, match=why):
+            compare_results(*results)
+
+
+def test_a_name_that_cant_be_written_is_refused_before_the_work() -> None:
+    with pytest.raises(InputError, match="rename"):
+        Listing("d", "s", (Item("a\udcff.mp4", Path("a"), False, "m", "a"),), Path())

@@ -8,9 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from clips import face_clip
 
+from vidguard.config import FaceConfig
 from vidguard.errors import InputError
+from vidguard.faces import FaceDetector
 from vidguard.protocols.corruptions import CORRUPTIONS, timed_images
+from vidguard.protocols.files import read_scores
 from vidguard.protocols.items import Item, Listing
 from vidguard.protocols.protocol import DEEPFAKEBENCH, Protocol
 from vidguard.protocols.robustness import measure_robustness
@@ -56,11 +61,22 @@ def test_resizing_frame_drop_and_brightness_are_what_they_are_called(clip: Path,
     assert np.mean([image.mean() for image, _ in dark]) == pytest.approx(60, abs=4)
 
 
+def test_faces_get_the_size_asked_for(tmp_path: Path) -> None:
+    corrupted(face_clip(tmp_path / "face.mp4", seconds=0.5), tmp_path, "face-size", 48)
+    picture = next(timed_images(tmp_path / "out.mp4"))[0]
+    found = FaceDetector(FaceConfig()).detect(torch.from_numpy(picture).permute(2, 0, 1)[None])[0]
+    assert float(found.boxes_xyxy_px[0, 2] - found.boxes_xyxy_px[0, 0]) == pytest.approx(48, abs=6)
+
+
 class Sharpness:
     """Calls fine texture fake, so blur blinds it."""
 
     def describe(self) -> dict[str, Any]:
-        return {"name": "sharpness", "sha256": None, "threshold": 0.5}
+        return {
+            "name": "sharpness",
+            "sha256": None,
+            **dict.fromkeys(("threshold", "segment_threshold", "frame_threshold"), 0.5),
+        }
 
     def score(self, item: Item, protocol: Protocol) -> Score:
         image = next(timed_images(item.path))[0].astype(float)
@@ -71,7 +87,7 @@ class Sharpness:
         return None
 
 
-def test_every_level_is_measured_and_the_curve_falls(tmp_path: Path) -> None:
+def test_every_level_is_measured_on_corrupted_files(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     items = []
     for k in range(6):
@@ -79,14 +95,18 @@ def test_every_level_is_measured_and_the_curve_falls(tmp_path: Path) -> None:
         image = rng.normal(120, sigma, (64, 64, 3)).clip(0, 255).astype(np.uint8)
         write_video(tmp_path / f"{k}.mp4", [(image, 0.0), (image, 0.1)], crf=5)
         items.append(Item(f"{k}.mp4", tmp_path / f"{k}.mp4", k % 2 == 1, "m", f"{k}"))
-    listing = Listing("texture", "all", tuple(items))
+    listing = Listing("texture", "all", tuple(items), tmp_path)
     table = measure_robustness(
         listing, partial(Sharpness), DEEPFAKEBENCH, tmp_path / "out", corruptions=["blur"], workers=1
     )
     assert [row.level for row in table.rows] == ["", "1", "2", "4"]
     assert table.rows[0].figures.auc is not None
     assert table.rows[0].figures.auc.value == 1.0
-    assert (tmp_path / "out" / "blur-4" / "result.json").is_file()
+    clean, blurred = (read_scores(tmp_path / "out" / name / "videos.csv") for name in ("none", "blur-4"))
+    for before, after in zip(clean, blurred):
+        assert before.score.fake_prob is not None
+        assert after.score.fake_prob is not None
+        assert after.score.fake_prob < 0.7 * before.score.fake_prob
     page = (tmp_path / "out" / "robustness.html").read_text()
     assert "<svg" in page
     assert "| blur | 4" in (tmp_path / "out" / "robustness.md").read_text()

@@ -33,6 +33,8 @@ class Scripted:
             file.write(item.id + "\n")
         if "kill" in item.id:
             os._exit(1)
+        if "defect" in item.id:
+            raise RuntimeError("tensor trouble")
         if "faceless" in item.id:
             return Score(item.id, None, "no_face", 0.0)
         return Score(item.id, 0.75, "ok", 0.0)
@@ -76,9 +78,10 @@ def test_scores_of_two_runs_never_mix(tmp_path: Path) -> None:
 
 def test_a_file_that_kills_its_process_is_found_out_alone(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl", {})
-    found = scored(tmp_path / "asked", ledger, items("a", "b", "kill", "c", "d"), workers=2)
-    assert sorted(s.id for s in found) == ["a", "b", "c", "d", "kill"]
-    assert {s.id: s.status for s in found if s.status != "ok"} == {"kill": "error"}
+    found = scored(tmp_path / "asked", ledger, items("a", "defect", "kill", "c", "d"), workers=2)
+    assert sorted(s.id for s in found) == ["a", "c", "d", "defect", "kill"]
+    assert {s.id: s.status for s in found if s.status != "ok"} == {"kill": "error", "defect": "error"}
+    assert "tensor trouble" in ledger.scores["defect"].detail
     assert ledger.scores["kill"].fake_prob is None
 
 

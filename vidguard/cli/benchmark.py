@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from vidguard.protocols.protocol import Protocol
     from vidguard.protocols.result import Comparison, Result, Robustness
     from vidguard.protocols.run import MakeSubject
+    from vidguard.protocols.scores import Score
 
 FAILED: Final = 3
+_UNREADABLE: Final = ("error", "undecodable")
 _DATASETS: Final = {
     "ffpp": "FaceForensics++ in its official layout, methods and compressions separately and pooled.",
     "dfdc": "DFDC: training parts with metadata.json, or a test set with labels.csv.",
@@ -98,7 +101,7 @@ def _command(dataset: str) -> Callable[..., None]:
         options = LayoutOptions(split, _chosen(methods), _chosen(compressions))
         listing = _layout(dataset)(root, options)
         make_subject, number = _subject(weights, device, workers)
-        _conduct(listing, make_subject, _protocol(protocol, dataset), out_dir, number, quiet=quiet)
+        _conduct(listing, make_subject, _protocol(protocol, listing), out_dir, number, quiet=quiet)
 
     measure.__doc__ = _DATASETS[dataset]
     return measure
@@ -149,7 +152,15 @@ def robustness(
 
     listing = _layout(dataset)(root, LayoutOptions(split))
     make_subject, number = _subject(weights, device, workers)
-    chosen = _protocol(protocol, dataset)
+    chosen = _protocol(protocol, listing)
+    _tell(listing)
+    failed: set[str] = set()
+
+    def count(score: Score, done: int, total: int) -> None:
+        advance(done, total)
+        if score.status in _UNREADABLE:
+            failed.add(score.id)
+
     with count_bar("corrupted videos", quiet=quiet) as advance:
         table = measure_robustness(
             listing,
@@ -158,11 +169,14 @@ def robustness(
             out_dir,
             corruptions=_chosen(corruptions),
             workers=number,
-            on_score=lambda _, done, total: advance(done, total),
+            on_score=count,
         )
     if not quiet:
         _show_robustness(table)
-        out().print(f"wrote {out_dir / 'robustness.html'}", markup=False)
+        out().print(f"wrote {out_dir / 'robustness.html'}", markup=False, soft_wrap=True)
+    for name in sorted(failed):
+        complain(f"{name} could not be read at some level; details are in the levels' videos.csv")
+    raise typer.Exit(FAILED if failed else 0)
 
 
 @app.command()
@@ -182,9 +196,10 @@ def partial(
     from vidguard.protocols.partial import forge_clips
     from vidguard.protocols.protocol import VIDGUARD
 
+    make_subject, number = _subject(weights, device, workers)
+    _require_charts()
     with count_bar("forging", quiet=quiet) as advance:
         listing = forge_clips(folder, out_dir / "clips", seed=seed, on_clip=advance)
-    make_subject, number = _subject(weights, device, workers)
     _conduct(listing, make_subject, VIDGUARD, out_dir, number, quiet=quiet)
 
 
@@ -200,11 +215,11 @@ def _chosen(names: list[str] | None) -> tuple[str, ...] | None:
     return tuple(names) if names else None
 
 
-def _protocol(name: str | None, dataset: str) -> Protocol:
+def _protocol(name: str | None, listing: Listing) -> Protocol:
     from vidguard.protocols.protocol import PROTOCOLS
 
     if name is None:
-        name = "deepfakebench" if dataset == "wilddeepfake" else "vidguard"
+        name = "deepfakebench" if any(item.path.is_dir() for item in listing.items) else "vidguard"
     if name not in PROTOCOLS:
         raise InputError(f"no protocol {name!r}; choose of {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]
@@ -225,11 +240,7 @@ def _conduct(
     """Measure, show, and end the command with its exit code."""
     from vidguard.protocols.conduct import conduct
 
-    for note in listing.notes:
-        complain(f"note: {note}")
-    if listing.missing:
-        complain(f"{len(listing.missing)} of {len(listing.missing) + len(listing.items)} items are missing, "
-                 f"the first is {listing.missing[0]}; all are listed in the result")  # fmt: skip
+    _tell(listing)
     with count_bar(f"{listing.dataset} {listing.split}", quiet=quiet) as advance:
         measured = conduct(
             listing,
@@ -241,10 +252,25 @@ def _conduct(
         )
     if not quiet:
         _show(measured.result, out_dir)
-    failed = [one for one in measured.scored if one.score.status == "error"]
+    failed = [one for one in measured.scored if one.score.status in _UNREADABLE]
     for one in failed:
-        complain(f"{one.item.id}: {one.score.detail}")
+        complain(f"{one.item.id}: {one.score.detail or 'not one frame could be decoded'}")
     raise typer.Exit(FAILED if failed else 0)
+
+
+def _tell(listing: Listing) -> None:
+    """Say what is missing and assumed, before the work begins."""
+    _require_charts()
+    for note in listing.notes:
+        complain(f"note: {note}")
+    if listing.missing:
+        total = len(listing.missing) + len(listing.items)
+        complain(f"{len(listing.missing)} of {total} items are missing, the first is {listing.missing[0]}")
+
+
+def _require_charts() -> None:
+    if importlib.util.find_spec("matplotlib") is None:
+        raise InputError("pages need matplotlib: pip install 'vidguard[benchmark]'")
 
 
 def _show(result: Result, out_dir: Path) -> None:
@@ -260,8 +286,10 @@ def _show(result: Result, out_dir: Path) -> None:
         area, *others = ("" if v is None else f"{v:.3f}" for v in figures)
         counts = (str(f.real), str(f.fake), str(f.no_decision))
         table.add_row(Text(key), *counts, area, interval, *others)
-    out().print(f"{result.dataset}, split {result.split}, protocol {result.protocol['name']}, {result.detector.name}")
-    out().print(table, f"wrote {out_dir / 'result.html'}", sep="\n")
+    title = f"{result.dataset}, split {result.split}, protocol {result.protocol['name']}, {result.detector.name}"
+    out().print(title, markup=False, soft_wrap=True)
+    out().print(table)
+    out().print(f"wrote {out_dir / 'result.html'}", markup=False, soft_wrap=True)
 
 
 def _show_comparison(a: Result, b: Result, comparison: Comparison) -> None:
@@ -275,6 +303,7 @@ def _show_comparison(a: Result, b: Result, comparison: Comparison) -> None:
         f"on {comparison.real} genuine and {comparison.fake} fake items that both decided",
         sep="\n",
         markup=False,
+        soft_wrap=True,
     )
 
 

@@ -17,6 +17,7 @@ import torch
 
 from vidguard._version import __version__
 from vidguard.config import VIDEO_SUFFIXES
+from vidguard.errors import InputError
 from vidguard.protocols.files import SCORES_FILE, read_scores, write_scores
 from vidguard.protocols.items import Item, Listing
 from vidguard.protocols.measure import SEED, compare, figures_by_group, frame_figures, segment_figures
@@ -93,10 +94,10 @@ def assemble(
             expected_by_method=dict(listing.expected),
         ),
         environment=_environment(workers),
-        seconds=round(sum(s.score.seconds for s in scored), 1),
+        item_seconds=round(sum(s.score.seconds for s in scored), 1),
         figures=figures_by_group(scored, protocol, threshold),
-        frame_figures=frame_figures(scored, protocol, threshold),
-        segment_figures=segment_figures(scored, about.get("segment_threshold", threshold)),
+        frame_figures=frame_figures(scored, protocol, protocol.threshold or about["frame_threshold"]),
+        segment_figures=segment_figures(scored, about["segment_threshold"]),
         scores_file=SCORES_FILE,
     )
 
@@ -106,29 +107,36 @@ def compare_results(a: Path, b: Path, out: Path | None) -> tuple[Result, Result,
 
     Raises ReportFormatError and InputError where a file isn't a result or its scores are missing.
     """
-    results = [Result.from_json(path.read_bytes()) for path in (a, b)]
-    scores = [read_scores(path.parent / result.scores_file) for path, result in zip((a, b), results)]
-    comparison = compare(scores[0], scores[1])
+    first, second = _read_result(a), _read_result(b)
+    comparison = compare(read_scores(a.parent / first.scores_file), read_scores(b.parent / second.scores_file))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        write_whole(out / "comparison.md", render_comparison_markdown(*results, comparison).encode())
-        write_whole(out / "comparison.html", render_comparison_html(*results, comparison).encode())
-    return results[0], results[1], comparison
+        write_whole(out / "comparison.md", render_comparison_markdown(first, second, comparison).encode())
+        write_whole(out / "comparison.html", render_comparison_html(first, second, comparison).encode())
+    return first, second, comparison
+
+
+def _read_result(path: Path) -> Result:
+    try:
+        return Result.from_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}; pass the result.json of a run") from error
 
 
 def _write(out: Path, result: Result, scored: Sequence[ScoredItem], subject: Subject) -> None:
     write_scores(out, scored)
+    result.save_json(out / "result.json")
     mistakes = worst_mistakes(scored, result.pooled.threshold)
     pictures = {s.item.id: subject.thumbnail(s.item) for s in (*mistakes.false_alarms, *mistakes.missed)}
     thumbnails = {name: jpeg for name, jpeg in pictures.items() if jpeg is not None}
     write_whole(out / "result.md", render_markdown(result, scored).encode())
     write_whole(out / "result.html", render_html(result, scored, thumbnails).encode())
-    result.save_json(out / "result.json")  # last: where it lies, the others do too
 
 
 def _header(listing: Listing, protocol: Protocol, about: dict[str, Any]) -> dict[str, Any]:
-    run_on = {"dataset": listing.dataset, "split": listing.split, "vidguard": __version__}
-    return {**run_on, "protocol": protocol.as_dict(), "detector": about["name"], "sha256": about["sha256"]}
+    # ids are names below a root: without it, another copy's real/a.mp4 would get this one's score
+    run_on = {"root": str(listing.root.resolve()), "dataset": listing.dataset, "split": listing.split}
+    return {**run_on, "vidguard": __version__, "protocol": protocol.as_dict(), "detector": about}
 
 
 def _unit(items: Sequence[Item]) -> Literal["video", "still", "sequence", "item"]:
@@ -159,12 +167,13 @@ def _environment(workers: int) -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """Of the checkout this package runs from; None where it is installed."""
-    package = Path(__file__).parent
-    found = subprocess.run(  # noqa: S603
-        ["git", "-C", str(package), "rev-parse", "HEAD"],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """Of the checkout this package runs from; None where it is installed, and without git."""
+    checkout = Path(__file__).parents[2]
+    if not (checkout / ".git").exists():
+        return None
+    ask = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(ask, capture_output=True, text=True, check=False)  # noqa: S603
+    except OSError:
+        return None
     return found.stdout.strip() or None

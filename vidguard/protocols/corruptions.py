@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from itertools import chain
+from functools import cache, partial
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vidguard import forge
+from vidguard.config import FaceConfig
 from vidguard.errors import SourceError
+from vidguard.faces import FaceDetector
 from vidguard.video import TimedImage, open_source, write_video
 
 Image = NDArray[np.uint8]
@@ -63,6 +66,25 @@ def _resize(source: Path, target: Path, factor: float) -> None:
     _rewrite(source, target, reduce)
 
 
+def _face_size(source: Path, target: Path, side: float) -> None:
+    """Reduce the video so that its largest face is `side` px wide; a video without a face, or a smaller one, stays."""
+    found = (
+        faces for timed in islice(timed_images(source), 0, None, 10) for faces in _detector().detect(_tensor(timed))
+    )
+    first = next((faces.boxes_xyxy_px[0] for faces in found if len(faces.probs)), None)
+    factor = 1.0 if first is None else side / float(first[2] - first[0])
+    _resize(source, target, min(factor, 1.0))
+
+
+def _tensor(timed: TimedImage) -> torch.Tensor:
+    return torch.from_numpy(timed[0]).permute(2, 0, 1)[None]
+
+
+@cache
+def _detector() -> FaceDetector:
+    return FaceDetector(FaceConfig())
+
+
 def _blur(source: Path, target: Path, sigma: float) -> None:
     _rewrite(source, target, lambda image: np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8))
 
@@ -100,6 +122,7 @@ CORRUPTIONS: Final = (
     Corruption("compression", "H.264 crf", (23, 32, 40), _compress),
     Corruption("jpeg", "JPEG quality", (75, 40, 15), _jpeg),
     Corruption("resize", "times its size", (0.75, 0.5, 0.25), _resize),
+    Corruption("face-size", "px across the face", (96, 64, 48), _face_size),
     Corruption("blur", "sigma px", (1, 2, 4), _blur),
     Corruption("noise", "sigma of 255 levels", (5, 10, 20), _noise),
     Corruption("brightness", "times as bright", (0.7, 0.5, 0.3), _brightness),

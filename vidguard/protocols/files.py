@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,7 @@ from vidguard.errors import InputError
 from vidguard.protocols.items import Item
 from vidguard.protocols.result import ScoredItem
 from vidguard.protocols.scores import Score
+from vidguard.render.words import printable
 from vidguard.types import write_whole
 
 SCORES_FILE: Final = "videos.csv"
@@ -37,10 +39,14 @@ def read_scores(path: Path) -> list[ScoredItem]:
     Needed are id, label ("real" or "fake") and fake_prob (empty: no decision). Raises InputError on anything else.
     """
     try:
-        with path.open(newline="") as file:
-            return [_scored(row, path) for row in csv.DictReader(file)]
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            scored = [_scored(row, path) for row in csv.DictReader(file)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} can't be read: {error}") from error
+    twice = [name for name, count in Counter(s.item.id for s in scored).items() if count > 1]
+    if twice:
+        raise InputError(f"{path} has several rows for {twice[0]}; ids must tell apart what different methods made")
+    return scored
 
 
 def _row(scored: ScoredItem) -> tuple[object, ...]:
@@ -49,7 +55,7 @@ def _row(scored: ScoredItem) -> tuple[object, ...]:
     people = _SEPARATOR.join(item.identities)
     about = (item.id, label, item.method, item.compression or "", item.source, people)
     prob = "" if score.fake_prob is None else repr(score.fake_prob)
-    return (*about, prob, score.status, round(score.seconds, 3), score.detail)
+    return (*about, prob, score.status, round(score.seconds, 3), printable(score.detail))
 
 
 def _scored(row: dict[str, str], path: Path) -> ScoredItem:
@@ -69,6 +75,8 @@ def _scored(row: dict[str, str], path: Path) -> ScoredItem:
         )
         status = row.get("status") or ("no_face" if prob is None else "ok")
         return ScoredItem(item, Score(name, prob, status, float(row.get("seconds") or 0), row.get("detail") or ""))
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} needs the columns id, label and fake_prob, as in a run's {SCORES_FILE}") from error
 

@@ -38,6 +38,8 @@ class Listing:
     dataset: str
     split: str
     items: tuple[Item, ...]
+    root: Path
+    """The folder that ids are names in."""
     missing: tuple[str, ...] = ()
     """Ids that the official lists name and the disk lacks."""
     notes: tuple[str, ...] = ()
@@ -46,10 +48,13 @@ class Listing:
     """Number of items by method that the complete split has; empty where no list says."""
 
     def __post_init__(self) -> None:
-        """Refuse two items with one id, and an item that is listed both as found and as missing."""
+        """Refuse two items with one id, one that is found and missing, and an id that no file could hold."""
         twice = sorted(i for i, n in Counter(item.id for item in self.items).items() if n > 1)
         if twice:
             raise InputError(f"{self.dataset}: {len(twice)} ids stand for several items, the first is {twice[0]}")
+        for item in self.items:
+            if not item.id.isprintable():
+                raise InputError(f"{self.dataset}: rename {item.id!r}; such a name can't be written into result files")
         both = {item.id for item in self.items} & set(self.missing)
         if both:
             raise InputError(f"{self.dataset}: {min(both)} is listed as found and as missing")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidguard import metrics
+from vidguard.errors import InputError
 from vidguard.protocols.protocol import Protocol
 from vidguard.protocols.result import Comparison, Estimate, Figures, ScoredItem, SegmentFigures, group_key
 
@@ -79,11 +80,21 @@ def _segment_auc(known: Sequence[ScoredItem]) -> Estimate | None:
 
 
 def compare(a: Sequence[ScoredItem], b: Sequence[ScoredItem]) -> Comparison:
-    """Hold two detectors' scores of the same items against each other; items that only one has are left out."""
+    """Hold two detectors' scores of the same items against each other; items that only one has are left out.
+
+    Raises InputError where their truths differ, and where nothing of both classes was decided by both.
+    """
     others = {s.item.id: s for s in b}
     pairs = [(s, others[s.item.id]) for s in a if s.item.id in others]
+    for x, y in pairs:
+        if x.item.is_fake != y.item.is_fake:
+            raise InputError(f"{x.item.id} is called genuine by one score file and fake by the other")
     decided = [(x, y) for x, y in pairs if x.score.fake_prob is not None and y.score.fake_prob is not None]
     truth = np.array([x.item.is_fake for x, _ in decided], bool)
+    if truth.all() or not truth.any():
+        raise InputError(
+            "there are no items of both classes that both detectors decided; compare runs on the same data"
+        )
     first = np.array([x.score.fake_prob for x, _ in decided], np.float64)
     second = np.array([y.score.fake_prob for _, y in decided], np.float64)
     sources = [x.item.source for x, _ in decided]

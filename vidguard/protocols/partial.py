@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -33,7 +34,7 @@ def forge_clips(folder: Path, out: Path, *, seed: int, on_clip: Callable[[int, i
     compression follow from the seed and the clip's name. Clips without a face, or shorter than 2 s, are named in the
     listing's notes. Raises InputError where nothing is left.
     """
-    sources = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+    sources = [p for p in _clips(folder) if not p.resolve().is_relative_to(out.resolve())]
     faces = FaceDetector(AnalysisConfig().faces)
     out.mkdir(parents=True, exist_ok=True)
     items: list[Item] = []
@@ -41,7 +42,7 @@ def forge_clips(folder: Path, out: Path, *, seed: int, on_clip: Callable[[int, i
     for number, path in enumerate(sources, start=1):
         name = path.relative_to(folder).as_posix()
         try:
-            items += _forge(path, name, out, faces, np.random.default_rng([seed, *name.encode()]))
+            items += _forge(path, name, out, faces, np.random.default_rng([seed, *os.fsencode(name)]))
         except VidguardError as error:
             notes.append(f"{name} was left out: {error}")
         if on_clip is not None:
@@ -49,17 +50,19 @@ def forge_clips(folder: Path, out: Path, *, seed: int, on_clip: Callable[[int, i
     if not items:
         raise InputError(f"no clip of {_MIN_SECONDS:g} s or more with a face is in {folder}; pass a folder with some")
     _write_truth(out / "clips.csv", items)
-    return Listing("partial forgeries", f"seed {seed}", tuple(items), notes=tuple(notes))
+    return Listing("partial forgeries", f"seed {seed}", tuple(items), out, notes=tuple(notes))
 
 
 def _forge(path: Path, name: str, out: Path, faces: FaceDetector, rng: np.random.Generator) -> list[Item]:
     frames, times, points = _followed(path, faces)
-    seconds = times[-1] - times[0] if times else 0.0
+    seconds = times[-1] - times[0]
     if seconds < _MIN_SECONDS:
-        raise InputError(f"it lasts {seconds:.1f} s, less than {_MIN_SECONDS:g} s")
+        raise InputError(f"{seconds:.1f} s of it fit into memory, less than {_MIN_SECONDS:g} s")
     length = float(rng.uniform(_FORGED_SECONDS[0], min(_FORGED_SECONDS[1], _MAX_FORGED_SHARE * seconds)))
     begin = times[0] + float(rng.uniform(0, seconds - length))
     chosen = [k for k, time in enumerate(times) if begin <= time < begin + length]
+    if not chosen:
+        raise InputError("no frame lies in the stretch to forge: it has too few frames a second")
     first, last = chosen[0], chosen[-1] + 1
     if any(points[k] is None for k in chosen):
         raise InputError("its face isn't in sight all through the stretch to forge")
@@ -82,26 +85,32 @@ def _forge(path: Path, name: str, out: Path, faces: FaceDetector, rng: np.random
 def _followed(
     path: Path, faces: FaceDetector
 ) -> tuple[list[NDArray[np.uint8]], list[float], list[NDArray[np.float32] | None]]:
-    """Frames, their times, and the landmarks (5, 2) of the face that is largest over the clip; None out of sight."""
+    """Frames, their times, and the landmarks (5, 2) of the clip's face; None out of sight.
+
+    Raises InputError where there is none, or more than one: the others' time would be neither forged nor not.
+    """
     follower = FaceFollower(faces, AnalysisConfig().faces)
     frames: list[NDArray[np.uint8]] = []
     times: list[float] = []
     seen: list[dict[int, NDArray[np.float32]]] = []
-    sizes: dict[int, float] = {}
     with open_source(path) as reader:
         for batch in reader.batches():
             for frame, followed in zip(batch.frames, follower.push(batch)):
                 frames.append(frame.permute(1, 2, 0).numpy())
                 seen.append({f.track_id: np.asarray(f.landmarks_px, np.float32) for f in followed})
-                for track, landmarks in seen[-1].items():
-                    sizes[track] = sizes.get(track, 0.0) + float(np.ptp(landmarks))
             times += batch.pts_seconds
             if len(frames) * frames[0].nbytes > _MAX_BYTES:
                 break
-    if not sizes:
+    if not any(seen):
         raise InputError("no face was found in it")
-    largest = max(sizes, key=lambda track: sizes[track])
-    return frames, times, [faces_of.get(largest) for faces_of in seen]
+    if max(len(faces_of) for faces_of in seen) > 1:
+        raise InputError("it shows several faces at once")
+    return frames, times, [next(iter(faces_of.values()), None) for faces_of in seen]
+
+
+def _clips(folder: Path) -> list[Path]:
+    found = (p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith("."))
+    return sorted(p for p in found if p.is_file())
 
 
 def _write_truth(path: Path, items: list[Item]) -> None:

@@ -181,8 +181,8 @@ class Result:
     coverage: Coverage
     environment: dict[str, Any]
     """Commit, versions, machine, seed."""
-    seconds: float
-    """Wall-clock time of the run."""
+    item_seconds: float
+    """Time spent on the items, summed over workers and over resumptions."""
     figures: dict[str, Figures]
     """By `group_key`, at the level of whole items; "pooled" is always there."""
     scores_file: str

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from vidguard.config import VIDEO_SUFFIXES
 from vidguard.errors import InputError, VidguardError
 from vidguard.protocols.conduct import OnScore, conduct
 from vidguard.protocols.corruptions import CORRUPTIONS, Corruption
@@ -38,24 +39,16 @@ class CorruptedSubject:
 
     def score(self, item: Item, protocol: Protocol) -> Score:
         """Corrupt the item and let the inner subject answer."""
-        try:
-            with TemporaryDirectory() as folder:
-                return self.inner.score(replace(item, path=self._corrupted(item, folder)), protocol)
-        except (VidguardError, OSError, ValueError) as error:
-            return Score(item.id, None, "error", 0.0, detail=str(error))
+        with TemporaryDirectory() as folder:
+            target = Path(folder) / "corrupted.mp4"
+            try:
+                self.corruption.write(item.path, target, self.level)
+            except (VidguardError, OSError, ValueError) as error:
+                return Score(item.id, None, "error", 0.0, detail=str(error))
+            return self.inner.score(replace(item, path=target), protocol)
 
-    def thumbnail(self, item: Item) -> bytes | None:
-        """The face as the inner subject saw it."""
-        try:
-            with TemporaryDirectory() as folder:
-                return self.inner.thumbnail(replace(item, path=self._corrupted(item, folder)))
-        except (VidguardError, OSError, ValueError):
-            return None
-
-    def _corrupted(self, item: Item, folder: str) -> Path:
-        target = Path(folder) / "corrupted.mp4"
-        self.corruption.write(item.path, target, self.level)
-        return target
+    def thumbnail(self, item: Item) -> None:
+        """None is drawn: the clean items' page has them, and each would cost a corrupted copy."""
 
 
 def measure_robustness(
@@ -73,23 +66,23 @@ def measure_robustness(
     Raises InputError for an unknown corruption, and for folders of crops, which aren't videos.
     """
     chosen = _chosen(corruptions)
-    if any(item.path.is_dir() for item in listing.items):
-        raise InputError(f"{listing.dataset} has folders of crops, which can't be compressed as video; use another set")
+    if not all(item.path.suffix.lower() in VIDEO_SUFFIXES for item in listing.items):
+        raise InputError(f"{listing.dataset} has stills or folders of crops; only videos can be corrupted as video")
     steps: list[tuple[str, str, str, MakeSubject]] = [(NONE, "", "", make_subject)]
     steps += [
         (c.name, f"{level:g}", c.unit, partial(_make_corrupted, make_subject, c.name, level))
         for c in chosen
         for level in c.levels
     ]
-    rows = []
+    rows: list[RobustnessRow] = []
+    about = ""
     for number, (name, level, unit, make) in enumerate(steps):
         counted = None if on_score is None else _counted(on_score, number, len(steps))
         folder = out / (f"{name}-{level}" if level else name)
         measured = conduct(listing, make, protocol, folder, workers=workers, on_score=counted)
+        about = about or measured.result.detector.name
         rows.append(RobustnessRow(name, level, unit, measured.result.pooled))
-    table = Robustness(
-        listing.dataset, listing.split, protocol.as_dict(), make_subject().describe()["name"], tuple(rows)
-    )
+    table = Robustness(listing.dataset, listing.split, protocol.as_dict(), about, tuple(rows))
     write_whole(out / "robustness.json", table.to_json().encode())
     write_whole(out / "robustness.md", render_robustness_markdown(table).encode())
     write_whole(out / "robustness.html", render_robustness_html(table).encode())

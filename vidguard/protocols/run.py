@@ -14,7 +14,7 @@ from typing import Any, Final
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from vidguard.errors import InputError
+from vidguard.errors import BackendError, InputError
 from vidguard.protocols.items import Item
 from vidguard.protocols.protocol import Protocol
 from vidguard.protocols.scores import Score
@@ -108,10 +108,16 @@ def _run_until_death(
                     yield score
         except BrokenProcessPool:
             suspects += running.values()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # whoever stops a run doesn't wait for what is queued
 
 
 def _run_alone(item: Item, make_subject: MakeSubject, protocol: Protocol) -> Score:
     with _pool(1, make_subject) as pool:
+        try:
+            pool.submit(_ready).result()
+        except BrokenProcessPool as error:
+            raise BackendError("worker processes die before they start; is there enough memory for them?") from error
         try:
             return pool.submit(_score, item, protocol).result()
         except BrokenProcessPool:
@@ -133,6 +139,13 @@ def _start(make_subject: MakeSubject) -> None:
     _subject = make_subject()
 
 
+def _ready() -> bool:
+    return _subject is not None
+
+
 def _score(item: Item, protocol: Protocol) -> Score:
     assert _subject is not None
-    return _subject.score(item, protocol)
+    try:
+        return _subject.score(item, protocol)
+    except Exception as error:  # noqa: BLE001 -- a defect that one file finds must not stop the others
+        return Score(item.id, None, "error", 0.0, detail=f"unexpected {type(error).__name__}: {error}")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from typing import Protocol as Interface
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vidguard.config import CropGeometry
+from vidguard.config import STILL_SUFFIXES, CropGeometry
 from vidguard.detector import Detector
 from vidguard.detector.record import thumbnail_jpeg
 from vidguard.encoders import CROP
@@ -24,14 +25,13 @@ from vidguard.protocols.scores import FrameScore, Score, SegmentScore
 from vidguard.types import FrameBatch, SourceInfo
 from vidguard.video import VideoReader, open_source
 
-_STILLS: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
-
 
 class Subject(Interface):
     """A detector under test. Made anew in every worker process."""
 
     def describe(self) -> dict[str, Any]:
-        """What a result file says of it, JSON-ready: at least "name", "sha256" and the weights' own "threshold"."""
+        """What a result file says of it, JSON-ready: at least "name", "sha256" (of its weights) and its own thresholds
+        "threshold" (of videos), "segment_threshold" and "frame_threshold"."""
 
     def score(self, item: Item, protocol: Protocol) -> Score:
         """Answer for one item; whatever is wrong with the item is a status of the score, never an exception."""
@@ -54,6 +54,9 @@ class VidguardSubject:
             "name": f"vidguard {weights.name}",
             "sha256": weights.sha256,
             "threshold": weights.threshold,
+            "segment_threshold": weights.segment_threshold,
+            "frame_threshold": self.detector.passport.calibration.frame_threshold,
+            "calibration_sha256": _digest(self.detector.passport.calibration),
             "encoders": list(weights.encoders),
             "device": str(self.detector.device),
         }
@@ -96,32 +99,17 @@ class VidguardSubject:
         return Score(item.id, report.fake_prob, report.status.value, seconds, "", tuple(frames), tuple(segments))
 
     def _by_frames(self, item: Item, protocol: Protocol, began: float) -> Score:
-        frames, decoded, damaged = self._chosen(item.path, protocol)
+        frames, decoded, damaged = score_chosen(
+            item.path, protocol, lambda batch: self._score(batch, protocol.crop or CROP)
+        )
         values = np.array([f.fake_prob for f in frames])
         status = "undecodable" if not decoded else "no_face" if not frames else "partial" if damaged else "ok"
         fake_prob = None if not frames else float(values.max() if protocol.aggregation == "max" else values.mean())
         return Score(item.id, fake_prob, status, time.perf_counter() - began, "", tuple(frames))
 
-    def _chosen(self, path: Path, protocol: Protocol) -> tuple[list[FrameScore], int, bool]:
-        """Scores of the protocol's frames, the number of frames that decode, and whether the source is damaged."""
-        with _open(path) as reader:
-            believed = 1 if reader.info.kind == "image" else reader.info.num_frames_header or 0
-        while True:
-            wanted = set(protocol.frame_indices(believed).tolist())
-            scores: list[FrameScore] = []
-            count = 0
-            with _open(path) as reader:
-                for batch in reader.batches():
-                    picked = [k for k in range(len(batch)) if count + k in wanted]
-                    count += len(batch)
-                    scores += self._score(batch, picked, protocol.crop or CROP)
-                if count == believed:
-                    return scores, count, reader.damaged
-            believed = count  # the header was wrong, so the frames weren't spread as the protocol says: once more
-
-    def _score(self, batch: FrameBatch, picked: list[int], crop: CropGeometry) -> list[FrameScore]:
-        crops = self._largest(batch.frames[picked], crop) if picked else []
-        found = [(batch.pts_seconds[k], face) for k, face in zip(picked, crops) if face is not None]
+    def _score(self, batch: FrameBatch, crop: CropGeometry) -> list[FrameScore]:
+        crops = self._largest(batch.frames, crop)
+        found = [(seconds, face) for seconds, face in zip(batch.pts_seconds, crops) if face is not None]
         if not found:
             return []
         probabilities = self.detector.score_crops(torch.stack([face for _, face in found])).tolist()
@@ -134,11 +122,44 @@ class VidguardSubject:
             if not len(found.probs):
                 crops.append(None)
                 continue
-            sides = found.boxes_xyxy_px[:, 2:] - found.boxes_xyxy_px[:, :2]
-            largest = int(sides.prod(1).argmax())
-            points = found.landmarks_px[largest : largest + 1]
-            crops.append(align_crops(frame[None], torch.zeros(1, dtype=torch.long), points, crop)[0])
+            largest = found.landmarks_px[:1]  # they come by size
+            crops.append(align_crops(frame[None], torch.zeros(1, dtype=torch.long), largest, crop)[0])
         return crops
+
+
+def score_chosen(
+    path: Path, protocol: Protocol, score: Callable[[FrameBatch], list[FrameScore]]
+) -> tuple[list[FrameScore], int, bool]:
+    """Have the frames scored that a protocol chooses from a video, still or folder of pictures.
+
+    Gives the scores, the number of frames that decode, and whether the source is damaged. Raises SourceError.
+    """
+    with _open(path) as reader:
+        believed = 1 if reader.info.kind == "image" else reader.info.num_frames_header or 0
+    scores, count, damaged = _one_pass(path, protocol, believed, score)
+    if count != believed:
+        # the header was wrong, so the frames weren't spread as the protocol says: once more
+        scores, count, damaged = _one_pass(path, protocol, count, score)
+    return scores, count, damaged
+
+
+def _one_pass(
+    path: Path, protocol: Protocol, believed: int, score: Callable[[FrameBatch], list[FrameScore]]
+) -> tuple[list[FrameScore], int, bool]:
+    wanted = set(protocol.frame_indices(believed).tolist())
+    scores: list[FrameScore] = []
+    count = 0
+    with _open(path) as reader:
+        for batch in reader.batches():
+            picked = [k for k in range(len(batch)) if count + k in wanted]
+            count += len(batch)
+            if picked:
+                scores += score(FrameBatch(batch.frames[picked], tuple(batch.pts_seconds[k] for k in picked)))
+        return scores, count, reader.damaged
+
+
+def _digest(calibration: object) -> str:
+    return hashlib.sha256(repr(calibration).encode()).hexdigest()
 
 
 class _PictureReader:
@@ -147,7 +168,7 @@ class _PictureReader:
     damaged = False
 
     def __init__(self, folder: Path) -> None:
-        files = [p for p in folder.iterdir() if p.suffix.lower() in _STILLS]
+        files = [p for p in folder.iterdir() if p.suffix.lower() in STILL_SUFFIXES and not p.name.startswith(".")]
         # in the order of their numbers: 10.png comes after 9.png
         self.files = sorted(files, key=lambda p: (len(p.stem), p.stem) if p.stem.isdigit() else (1 << 30, p.stem))
         self.info = SourceInfo(kind="video", name=folder.name, num_frames_header=len(self.files))

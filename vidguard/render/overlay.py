@@ -96,7 +96,7 @@ class Painter:
 
     def paint(self, frame: Image, time: float) -> Image:
         """Return a new (H', W', 3) uint8 RGB picture: the frame, boxes, and the strip below."""
-        picture = frame.copy()
+        picture: Image = frame.copy()
         for face in self._faces:
             self._paint_box(picture, face, time)
         if self._axis is not None:

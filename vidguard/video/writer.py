@@ -12,19 +12,21 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from vidguard.errors import SourceError
+from vidguard.errors import BackendError, SourceError
 
 TimedImage = tuple[NDArray[np.uint8], float]
 """(H, W, 3) uint8 RGB and its time in seconds."""
 _TIME_BASE: Final = Fraction(1, 90_000)  # MPEG's clock: represents 24, 25, 30 and 30000/1001 frames/s alike
 
 
-def write_video(target: Path, images: Iterable[TimedImage], *, crf: int = 20, frame_rate: float | None = None) -> None:
+def write_video(
+    target: Path, images: Iterable[TimedImage], *, crf: int | None = None, frame_rate: float | None = None
+) -> None:
     """Write pictures of one size to an .mp4, whole or not at all; times are kept, there is no sound.
 
-    H.264 at a constant rate factor, 0 (best) to 51; MPEG-4 part 2, whose quality can't be chosen so, where PyAV was
-    built without libx264. yuv420p, BT.709; an odd last row or column is doubled. frame_rate: what the header shall say.
-    Raises SourceError where there is no picture.
+    H.264 at a constant rate factor of 0 (best) to 51, 20 if none is asked for; yuv420p, BT.709; an odd last row or
+    column is doubled. frame_rate: what the header shall say. Where PyAV was built without libx264 it is MPEG-4 part 2,
+    or BackendError if a crf was asked for. Raises SourceError where there is no picture.
     """
     partial = target.with_name(target.name + ".partial")
     try:
@@ -35,7 +37,7 @@ def write_video(target: Path, images: Iterable[TimedImage], *, crf: int = 20, fr
         partial.unlink(missing_ok=True)
 
 
-def _encode(output: Any, images: Iterable[TimedImage], crf: int, frame_rate: float | None) -> None:
+def _encode(output: Any, images: Iterable[TimedImage], crf: int | None, frame_rate: float | None) -> None:
     stream: Any = None
     for picture, seconds in images:
         height, width = picture.shape[:2]
@@ -54,10 +56,14 @@ def _encode(output: Any, images: Iterable[TimedImage], crf: int, frame_rate: flo
     output.mux(stream.encode())
 
 
-def _add_stream(output: Any, picture: NDArray[np.uint8], crf: int, frame_rate: float | None) -> Any:
+def _add_stream(output: Any, picture: NDArray[np.uint8], crf: int | None, frame_rate: float | None) -> Any:
     rate = Fraction(frame_rate or 25).limit_denominator(1001)
     if "libx264" in av.codecs_available:
-        stream = output.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "veryfast"})
+        stream = output.add_stream(
+            "libx264", rate=rate, options={"crf": str(20 if crf is None else crf), "preset": "veryfast"}
+        )
+    elif crf is not None:
+        raise BackendError("this PyAV can't encode H.264; install its official wheel: pip install --force-reinstall av")
     else:
         stream = output.add_stream("mpeg4", rate=rate, options={"qscale": "3"})
     stream.height, stream.width = picture.shape[:2]

@@ -38,6 +38,7 @@ def gather(
         dataset=dataset,
         split=split,
         items=items,
+        root=tree.root,
         missing=tuple(sorted({item.id for item in kept} - there)),
         notes=tuple(notes),
         expected={method: number for method, number in (expected or {}).items() if method not in dropped},

@@ -35,7 +35,7 @@ def read_csv(manifest: Path, options: LayoutOptions) -> Listing:
     for row in rows:
         if options.compressions is None or row["compression"] in options.compressions:
             by_split.setdefault(row.get("split", "all"), []).append(_item(tree, row, manifest))
-    require_disjoint(Listing(manifest.name, split, tuple(items)) for split, items in by_split.items())
+    require_disjoint(Listing(manifest.name, split, tuple(items), tree.root) for split, items in by_split.items())
     split = options.split if has_splits else "all"
     ignored = sorted(set(rows[0]) - {*_REQUIRED, *_OPTIONAL})
     return gather(

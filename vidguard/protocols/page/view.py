@@ -99,7 +99,7 @@ def message(item: ScoredItem) -> str:
 
 def _facts(result: Result) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
     detector = {"name": result.detector.name, "sha256": result.detector.sha256, **result.detector.settings}
-    run = {**result.environment, "duration": clock(result.seconds), "scores": result.scores_file}
+    run = {**result.environment, "time spent on items": clock(result.item_seconds), "scores": result.scores_file}
     return ("Protocol", facts(result.protocol)), ("Detector", facts(detector)), ("Environment", facts(run))
 
 
