@@ -79,7 +79,7 @@ def test_demo_into_a_folder_that_cant_be_made_is_one_line(command, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full here")
-@pytest.mark.parametrize("name", ["clip.mp4", "report.json.partial"])
+@pytest.mark.parametrize("name", ["clip.mp4.partial", "report.json.partial"])
 def test_demo_on_a_full_disk_is_one_line(command, tmp_path, name):
     (tmp_path / name).symlink_to("/dev/full")
     code, _, err = command("demo", "--out", tmp_path)

@@ -1,0 +1,119 @@
+"""Speed of the stages and of the whole, beside facenet-pytorch on the same frames in the same run.
+
+    python benchmarks/speed/speed.py CLIP [CLIP ...] --out RESULT.json
+
+Rounds of all measurements are interleaved, so that a busy machine hurts all alike; the median is reported with the
+range. Hold ratios against ratios: absolute figures belong to the machine that is named in the result.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import av
+import numpy as np
+import torch
+import typer
+from facenet_pytorch import MTCNN
+from torch import Tensor
+
+import vidguard
+from vidguard.config import FaceConfig
+from vidguard.encoders import CROP
+from vidguard.faces import FaceDetector
+from vidguard.video import open_source
+
+_DETECTED_FRAMES = 16
+
+
+def main(
+    clips: Annotated[list[Path], typer.Argument(help="Real clips with a face.")],
+    out: Annotated[Path, typer.Option(help="Result file to write.")],
+    rounds: Annotated[int, typer.Option(help="Times that everything is measured.")] = 3,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
+) -> None:
+    """Measure every clip and write the result."""
+    detector = vidguard.load(device=device)
+    results = {clip.name: _measure(clip, detector, rounds) for clip in clips}
+    result = {
+        "what": "frames a second of each stage, and seconds of video analysed a second; median of rounds [least, most]",
+        "environment": {
+            "vidguard": vidguard.__version__,
+            "torch": str(torch.__version__),
+            "av": av.__version__,
+            "python": platform.python_version(),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads",
+            "device": str(detector.device),
+            "load_average": round(os.getloadavg()[0], 2),
+        },
+        "rounds": rounds,
+        "clips": results,
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=1) + "\n")
+    typer.echo(json.dumps(result, indent=1))
+
+
+def _measure(clip: Path, detector: vidguard.Detector, rounds: int) -> dict[str, Any]:
+    frames = _some_frames(clip)
+    images = [f.permute(1, 2, 0).numpy() for f in frames]
+    ours, theirs = FaceDetector(FaceConfig(), device=detector.device), MTCNN(keep_all=True, device=detector.device)
+    crops = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (32, 3, CROP.size, CROP.size), np.uint8))
+    with open_source(clip) as reader:
+        info = reader.info
+    total = _decode(clip)
+    tasks: dict[str, tuple[Callable[[], object], float]] = {
+        "decode, frames/s": (lambda: _decode(clip), total),
+        "decode and convert every frame, frames/s": (lambda: _read(clip, detector, None), total),
+        "read at 8 frames a second, frames/s": (lambda: _read(clip, detector, 8.0), total),
+        "detect, frames/s": (lambda: ours.detect(frames.to(detector.device)), len(frames)),
+        "facenet-pytorch detects, frames/s": (lambda: theirs.detect(images), len(frames)),
+        "judge crops, faces/s": (lambda: detector.score_crops(crops), len(crops)),
+        "end to end, seconds of video/s": (lambda: detector.analyze(clip), total / (info.frame_rate or 25)),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in tasks}
+    for task, _ in tasks.values():
+        task()  # caches and lazy initialisation don't count
+    for _ in range(rounds):
+        for name, (task, amount) in tasks.items():
+            began = time.perf_counter()
+            task()
+            if detector.device.type == "cuda":
+                torch.cuda.synchronize(detector.device)
+            rates[name].append(amount / (time.perf_counter() - began))
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    return {
+        "clip": f"{info.codec} {info.width}x{info.height}, {info.frame_rate:.3g} frames/s, {total} frames",
+        "rates": {n: [round(medians[n], 2), round(min(v), 2), round(max(v), 2)] for n, v in rates.items()},
+        "detection, times as fast as facenet-pytorch": round(
+            medians["detect, frames/s"] / medians["facenet-pytorch detects, frames/s"], 2
+        ),
+    }
+
+
+def _decode(clip: Path) -> int:
+    with av.open(str(clip)) as container:
+        container.streams.video[0].thread_type = "AUTO"
+        return sum(1 for _ in container.decode(video=0))
+
+
+def _read(clip: Path, detector: vidguard.Detector, rate: float | None) -> int:
+    with open_source(clip, device=detector.device) as reader:
+        return sum(len(batch) for batch in reader.batches(frames_per_second=rate))
+
+
+def _some_frames(clip: Path) -> Tensor:
+    with open_source(clip) as reader:
+        kept = [batch.frames for batch in reader.batches(frames_per_second=4.0)]
+    return torch.cat(kept)[:_DETECTED_FRAMES]
+
+
+if __name__ == "__main__":
+    typer.run(main)
