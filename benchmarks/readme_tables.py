@@ -33,7 +33,19 @@ def table() -> str:
         f"{pooled['flagged_fake']} of {pooled['fake']} fake development videos are flagged; "
         f"{pooled['no_decision']} get no decision.",
     ]
+    if "peer" in development:
+        lines += ["", _peer(development["peer"])]
     return "\n".join(lines)
+
+
+def _peer(peer: dict[str, Any]) -> str:
+    areas = ", ".join(f"{name} {f['auc']:.3f}" for name, f in peer["figures"].items() if "auc" in f)
+    low, high = peer["auc_difference_95_by_source"]
+    return (
+        f"On the same videos in the same run {peer['name']} ({peer['protocol']['name']}'s frames) reaches a video AUC of "
+        f"{areas}; vidguard less the peer, pooled: {peer['auc_difference']:+.3f} (95 % {low:+.3f} to {high:+.3f}, paired "
+        "bootstrap over sources)."
+    )
 
 
 def _line(material: str, level: str, count: str, f: dict[str, Any]) -> str:

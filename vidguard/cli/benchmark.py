@@ -278,7 +278,7 @@ def _show(result: Result, out_dir: Path) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for name in ("", "real", "fake", "undecided", "AUC", "95 %", "EER", "accuracy", "log loss", "ECE"):
+    for name in ("", "real", "fake", "none", "AUC", "95 %", "EER", "acc.", "loss", "ECE"):
         table.add_column(name, justify="left" if name == "" else "right", no_wrap=True)
     for key, f in result.figures.items():
         interval = "" if f.auc is None or f.auc.low is None else f"{f.auc.low:.3f}-{f.auc.high:.3f}"
@@ -288,7 +288,11 @@ def _show(result: Result, out_dir: Path) -> None:
         table.add_row(Text(key), *counts, area, interval, *others)
     title = f"{result.dataset}, split {result.split}, protocol {result.protocol['name']}, {result.detector.name}"
     out().print(title, markup=False, soft_wrap=True)
-    out().print(table)
+    out().print(table, "none: no decision; acc.: accuracy; loss: log loss", sep="\n")
+    found = result.segment_figures
+    if found is not None and found.auc is not None:
+        overlap = "" if found.temporal_iou is None else f", mean temporal IoU {found.temporal_iou:.2f}"
+        out().print(f"forged stretches: segment AUC {found.auc.value:.3f}{overlap}", soft_wrap=True)
     out().print(f"wrote {out_dir / 'result.html'}", markup=False, soft_wrap=True)
 
 
