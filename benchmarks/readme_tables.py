@@ -42,9 +42,8 @@ def _peer(peer: dict[str, Any]) -> str:
     areas = ", ".join(f"{name} {f['auc']:.3f}" for name, f in peer["figures"].items() if "auc" in f)
     low, high = peer["auc_difference_95_by_source"]
     return (
-        f"On the same videos in the same run {peer['name']} ({peer['protocol']['name']}'s frames) reaches a video AUC of "
-        f"{areas}; vidguard less the peer, pooled: {peer['auc_difference']:+.3f} (95 % {low:+.3f} to {high:+.3f}, paired "
-        "bootstrap over sources)."
+        f"On the same videos {peer['name']} ({peer['protocol']['name']}'s frames) reaches a video AUC of {areas}; vidguard\n"
+        f"less the peer, pooled: {peer['auc_difference']:+.3f} (95 % {low:+.3f} to {high:+.3f}, paired bootstrap by source)."
     )
 
 
