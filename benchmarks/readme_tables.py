@@ -41,9 +41,10 @@ def table() -> str:
 def _peer(peer: dict[str, Any]) -> str:
     areas = ", ".join(f"{name} {f['auc']:.3f}" for name, f in peer["figures"].items() if "auc" in f)
     low, high = peer["auc_difference_95_by_source"]
+    difference = f"{peer['auc_difference']:+.3f} (95 % {low:+.3f} to {high:+.3f}, paired bootstrap by source)"
     return (
-        f"On the same videos {peer['name']} ({peer['protocol']['name']}'s frames) reaches a video AUC of {areas}; vidguard\n"
-        f"less the peer, pooled: {peer['auc_difference']:+.3f} (95 % {low:+.3f} to {high:+.3f}, paired bootstrap by source)."
+        f"On the same videos {peer['name']} ({peer['protocol']['name']}'s frames) has a video AUC of {areas};\n"
+        f"vidguard less the peer, pooled: {difference}."
     )
 
 
