@@ -12,10 +12,11 @@ from clips import FPS, empty_clip, face_clip
 from vidguard.errors import InputError
 from vidguard.protocols.corruptions import timed_images
 from vidguard.protocols.items import Item
-from vidguard.protocols.measure import segment_figures
+from vidguard.protocols.measure import frame_figures, segment_figures
 from vidguard.protocols.partial import forge_clips
+from vidguard.protocols.protocol import VIDGUARD
 from vidguard.protocols.result import ScoredItem
-from vidguard.protocols.scores import Score, SegmentScore
+from vidguard.protocols.scores import FrameScore, Score, SegmentScore
 
 
 def test_the_truth_is_where_the_pictures_differ(tmp_path: Path) -> None:
@@ -49,6 +50,15 @@ def test_a_folder_without_faces_is_refused(tmp_path: Path) -> None:
     empty_clip(tmp_path / "nobody.mp4")
     with pytest.raises(InputError, match="face"):
         forge_clips(tmp_path, tmp_path / "out", seed=0)
+
+
+def test_a_frame_beside_the_forged_stretch_is_genuine() -> None:
+    item = Item("a", Path("a"), True, "m", "a", forged=((1.0, 2.0),))
+    frames = tuple(FrameScore(0, time, 0.9 if time == 1.5 else 0.1) for time in (0.5, 1.5, 2.5))
+    figures = frame_figures([ScoredItem(item, Score("a", 0.4, "ok", 0.0, "", frames))], VIDGUARD, 0.5)["pooled"]
+    assert (figures.real, figures.fake) == (2, 1)
+    assert figures.auc is not None
+    assert (figures.auc.value, figures.auc.low) == (1.0, None)  # one source says nothing of others
 
 
 def test_localisation_figures_are_those_of_known_segments() -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vidguard import metrics
 from vidguard.errors import InputError
+from vidguard.protocols.items import Item
 from vidguard.protocols.protocol import Protocol
 from vidguard.protocols.result import Comparison, Estimate, Figures, ScoredItem, SegmentFigures, group_key
 
@@ -75,8 +76,7 @@ def _segment_auc(known: Sequence[ScoredItem]) -> Estimate | None:
     values = np.array([p for _, p, _ in rows], np.float64)
     if truth.all() or not truth.any():
         return None
-    interval = metrics.bootstrap_auc(truth, values, [source for _, _, source in rows], seed=SEED)
-    return _estimate(metrics.auc(truth, values), interval)
+    return _resampled(metrics.auc(truth, values), truth, values, [source for _, _, source in rows])
 
 
 def compare(a: Sequence[ScoredItem], b: Sequence[ScoredItem]) -> Comparison:
@@ -148,10 +148,16 @@ def _figures(scored: Sequence[ScoredItem], protocol: Protocol, threshold: float)
 
 
 def _frame_figures(scored: Sequence[ScoredItem], protocol: Protocol, threshold: float) -> Figures:
-    rows = [(s.item, frame.fake_prob) for s in scored for frame in s.score.frames]
-    truth = np.array([item.is_fake for item, _ in rows], bool)
-    values = np.array([p for _, p in rows], np.float64)
+    rows = [(s.item, frame) for s in scored for frame in s.score.frames]
+    truth = np.array([_is_forged_at(item, frame.time) for item, frame in rows], bool)
+    values = np.array([frame.fake_prob for _, frame in rows], np.float64)
     return _assembled(truth, values, [item.source for item, _ in rows], None, (0, 0), protocol, threshold)
+
+
+def _is_forged_at(item: Item, seconds: float) -> bool:
+    if item.forged is None:
+        return item.is_fake
+    return any(start <= seconds < end for start, end in item.forged)
 
 
 def _assembled(
@@ -180,10 +186,8 @@ def _assembled(
         no_decision_real=undecided[0],
         no_decision_fake=undecided[1],
         threshold=threshold,
-        auc=_estimate(area, metrics.bootstrap_auc(truth, values, sources, seed=SEED)) if ranked else None,
-        auc_by_identity=(
-            _estimate(area, metrics.bootstrap_auc(truth, values, people, seed=SEED)) if ranked and people else None
-        ),
+        auc=_resampled(area, truth, values, sources) if ranked else None,
+        auc_by_identity=_resampled(area, truth, values, people) if ranked and people else None,
         auc_bounds=metrics.auc_bounds(truth, values, *undecided) if ranked and any(undecided) else None,
         accuracy=deciding(metrics.accuracy, threshold),
         balanced_accuracy=ranking(metrics.balanced_accuracy, threshold),
@@ -195,6 +199,13 @@ def _assembled(
         weighted_precision=deciding(metrics.weighted_precision, threshold),
         ece=deciding(metrics.expected_calibration_error),
     )
+
+
+def _resampled(area: float, truth: NDArray[np.bool_], values: NDArray[np.float64], groups: Sequence[str]) -> Estimate:
+    """An AUC with its interval over groups; without one where a single group would give it no width."""
+    if len(set(groups)) < 2:
+        return Estimate(area)
+    return _estimate(area, metrics.bootstrap_auc(truth, values, groups, seed=SEED))
 
 
 def _estimate(value: float, interval: tuple[float, float]) -> Estimate:
