@@ -35,6 +35,13 @@ def table() -> str:
     ]
     if "peer" in development:
         lines += ["", _peer(development["peer"])]
+    speed = json.loads((ROOT / "benchmarks/speed/results/cpu.json").read_text())
+    lines += ["", f"Speed ({speed['environment']['machine']}; `benchmarks/speed/speed.py`):", ""]
+    lines += ["| Clip | Detects, frames/s | facenet-pytorch | Video analysed, s/s |", "|---|---|---|---|"]
+    for clip in speed["clips"].values():
+        rates = clip["rates"]
+        names = ("detect, frames/s", "facenet-pytorch detects, frames/s", "end to end, seconds of video/s")
+        lines.append(f"| {clip['clip']} | {' | '.join(f'{rates[n][0]:.1f}' for n in names)} |")
     return "\n".join(lines)
 
 
