@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vidguard.protocols.items import Listing
     from vidguard.protocols.layouts import LayoutOptions
     from vidguard.protocols.protocol import Protocol
-    from vidguard.protocols.result import Comparison, Result, Robustness
+    from vidguard.protocols.result import Comparison, Estimate, Result, Robustness
     from vidguard.protocols.run import MakeSubject
     from vidguard.protocols.scores import Score
 
@@ -145,7 +145,7 @@ def robustness(
 ) -> None:
     """Measure the same videos again, compressed, scaled, blurred, darkened ...: a curve for every corruption.
 
-    The items of DATASET must be videos or stills. Each level is a benchmark of its own below --out.
+    The items of DATASET must be videos. Each level is a benchmark of its own below --out.
     """
     from vidguard.protocols.layouts import LayoutOptions
     from vidguard.protocols.robustness import measure_robustness
@@ -281,11 +281,9 @@ def _show(result: Result, out_dir: Path) -> None:
     for name in ("", "real", "fake", "none", "AUC", "95 %", "EER", "acc.", "loss", "ECE"):
         table.add_column(name, justify="left" if name == "" else "right", no_wrap=True)
     for key, f in result.figures.items():
-        interval = "" if f.auc is None or f.auc.low is None else f"{f.auc.low:.3f}-{f.auc.high:.3f}"
-        figures = (None if f.auc is None else f.auc.value, f.eer, f.accuracy, f.log_loss, f.ece)
-        area, *others = ("" if v is None else f"{v:.3f}" for v in figures)
         counts = (str(f.real), str(f.fake), str(f.no_decision))
-        table.add_row(Text(key), *counts, area, interval, *others)
+        others = ("" if v is None else f"{v:.3f}" for v in (f.eer, f.accuracy, f.log_loss, f.ece))
+        table.add_row(Text(key), *counts, *_area(f.auc), *others)
     title = f"{result.dataset}, split {result.split}, protocol {result.protocol['name']}, {result.detector.name}"
     out().print(title, markup=False, soft_wrap=True)
     out().print(table, "none: no decision; acc.: accuracy; loss: log loss", sep="\n")
@@ -318,8 +316,12 @@ def _show_robustness(table: Robustness) -> None:
     for name in ("corruption", "level", "AUC", "95 %", "undecided"):
         shown.add_column(name, no_wrap=True)
     for row in table.rows:
-        area = row.figures.auc
-        interval = "" if area is None or area.low is None else f"{area.low:.3f}-{area.high:.3f}"
-        value = "" if area is None else f"{area.value:.3f}"
-        shown.add_row(row.corruption, row.level, value, interval, str(row.figures.no_decision))
+        shown.add_row(row.corruption, row.level, *_area(row.figures.auc), str(row.figures.no_decision))
     out().print(shown)
+
+
+def _area(auc: Estimate | None) -> tuple[str, str]:
+    """The cells of an AUC and its interval; empty where there is none."""
+    if auc is None:
+        return "", ""
+    return f"{auc.value:.3f}", "" if auc.low is None else f"{auc.low:.3f}-{auc.high:.3f}"

@@ -79,6 +79,7 @@ def assemble(
 ) -> Result:
     """Work the figures out."""
     threshold = about["threshold"] if protocol.threshold is None else protocol.threshold
+    frame_threshold = about["frame_threshold"] if protocol.threshold is None else protocol.threshold
     settings = {k: v for k, v in about.items() if k not in ("name", "sha256")}
     return Result(
         dataset=listing.dataset,
@@ -96,7 +97,7 @@ def assemble(
         environment=_environment(workers),
         item_seconds=round(sum(s.score.seconds for s in scored), 1),
         figures=figures_by_group(scored, protocol, threshold),
-        frame_figures=frame_figures(scored, protocol, protocol.threshold or about["frame_threshold"]),
+        frame_figures=frame_figures(scored, protocol, frame_threshold),
         segment_figures=segment_figures(scored, about["segment_threshold"]),
         scores_file=SCORES_FILE,
     )

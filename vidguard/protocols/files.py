@@ -26,11 +26,11 @@ _SEPARATOR: Final = "|"  # between identities: no data set names people so
 
 def write_scores(folder: Path, scored: Sequence[ScoredItem]) -> None:
     """Write the three files, each whole or not at all. An item without a decision has an empty fake_prob."""
-    _write(folder / SCORES_FILE, _COLUMNS, (_row(s) for s in scored))
+    write_csv(folder / SCORES_FILE, _COLUMNS, (_row(s) for s in scored))
     frames = ((s.item.id, f.track_id, f.time, f.fake_prob) for s in scored for f in s.score.frames)
-    _write(folder / "frames.csv", ("id", "track_id", "time", "fake_prob"), frames)
+    write_csv(folder / "frames.csv", ("id", "track_id", "time", "fake_prob"), frames)
     segments = ((s.item.id, g.track_id, g.start, g.end, g.fake_prob) for s in scored for g in s.score.segments)
-    _write(folder / "segments.csv", ("id", "track_id", "start", "end", "fake_prob"), segments)
+    write_csv(folder / "segments.csv", ("id", "track_id", "start", "end", "fake_prob"), segments)
 
 
 def read_scores(path: Path) -> list[ScoredItem]:
@@ -81,7 +81,8 @@ def _scored(row: dict[str, str], path: Path) -> ScoredItem:
         raise InputError(f"{path} needs the columns id, label and fake_prob, as in a run's {SCORES_FILE}") from error
 
 
-def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table with its headings, whole or not at all."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(columns)

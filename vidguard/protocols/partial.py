@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -17,8 +15,8 @@ from vidguard.config import VIDEO_SUFFIXES, AnalysisConfig
 from vidguard.errors import InputError, VidguardError
 from vidguard.faces import FaceDetector, FaceFollower
 from vidguard.forge import forge_stretch, sample_recipe
+from vidguard.protocols.files import write_csv
 from vidguard.protocols.items import Item, Listing
-from vidguard.types import write_whole
 from vidguard.video import open_source, write_video
 
 _MAX_BYTES: Final = 1_000_000_000  # of frames held in memory, 14 s at 720p; longer clips are cut
@@ -51,7 +49,7 @@ def forge_clips(folder: Path, out: Path, *, seed: int, on_clip: Callable[[int, i
             on_clip(number, len(sources))
     if not items:
         raise InputError(f"no clip of {_MIN_SECONDS:g} s or more with a face is in {folder}; pass a folder with some")
-    _write_truth(out / "clips.csv", items)
+    write_csv(out / "clips.csv", ("path", "label", "source", "forged_start", "forged_end"), map(_truth, items))
     return Listing("partial forgeries", f"seed {seed}", tuple(items), out, notes=tuple(notes))
 
 
@@ -117,11 +115,5 @@ def _clips(folder: Path) -> list[Path]:
     return sorted(p for p in found if p.is_file())
 
 
-def _write_truth(path: Path, items: list[Item]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(("path", "label", "source", "forged_start", "forged_end"))
-    for item in items:
-        start, end = item.forged[0] if item.forged else ("", "")
-        writer.writerow((item.id, "fake" if item.is_fake else "real", item.source, start, end))
-    write_whole(path, text.getvalue().encode())
+def _truth(item: Item) -> tuple[object, ...]:
+    return (item.id, "fake" if item.is_fake else "real", item.source, *(item.forged[0] if item.forged else ("", "")))
