@@ -13,7 +13,11 @@ from vidguard.cli.about import models, schema
 from vidguard.cli.analyze import analyze
 from vidguard.cli.benchmark import app as benchmark
 from vidguard.cli.demo import demo
+from vidguard.cli.forge import forge
 from vidguard.cli.terminal import complain, defect, reason
+from vidguard.cli.train import EPILOG as TRAIN_EPILOG
+from vidguard.cli.train import train
+from vidguard.cli.weights import app as weights
 from vidguard.errors import VidguardError
 
 USAGE_ERROR: Final = 2
@@ -57,9 +61,12 @@ app = typer.Typer(
 )
 app.command(epilog=_ANALYZE_EPILOG)(analyze)
 app.command()(demo)
+app.command()(forge)
 app.command()(models)
 app.command()(schema)
 app.add_typer(benchmark)
+app.command(epilog=TRAIN_EPILOG)(train)
+app.add_typer(weights)
 
 
 class _Settings:

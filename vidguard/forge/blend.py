@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidguard.errors import InputError
-from vidguard.forge.regions import REGIONS, FloatImage, face_axes, region_mask
+from vidguard.forge.regions import REGIONS, FloatImage, face_window, region_outline, soft_mask
 
 ByteImage = NDArray[np.uint8]
 
@@ -42,7 +42,11 @@ class BlendRecipe:
     soften_target: bool
     """Apply `detail` to the surroundings instead."""
     color_match: float
-    """How far a donor's colours are moved to the target's, 0..1."""
+    """How far a pasted source's colours are moved to the target's, 0..1."""
+    seamless: bool = False
+    """Poisson blending before the soft mask: no step of brightness at the edge."""
+    strength: float = 1.0
+    """Size of what the fields above don't describe: a reenactment's movement, an attribute's edit."""
 
     def __post_init__(self) -> None:
         """Refuse values that don't describe a forgery."""
@@ -50,6 +54,8 @@ class BlendRecipe:
             raise InputError(f"region must be one of {', '.join(REGIONS)}; got {self.region!r}")
         if not 0 < self.opacity <= 1 or self.detail <= 0 or self.scale <= 0:
             raise InputError("opacity must lie in (0, 1]; detail and scale must be positive")
+        if not 0 <= self.strength < np.inf:
+            raise InputError(f"strength must be finite and not negative, got {self.strength}")
 
     def moved(self, dx: float, dy: float) -> BlendRecipe:
         """The same recipe with the pasted face shifted a little further: frame-to-frame jitter in a clip."""
@@ -78,6 +84,8 @@ def sample_recipe(rng: np.random.Generator, *, strength: float = 1.0) -> BlendRe
         detail=float(rng.choice([rng.uniform(0.35, 0.9), 1.0, rng.uniform(1.2, 2.0)], p=[0.6, 0.2, 0.2])),
         soften_target=bool(rng.random() < 0.25),
         color_match=float(rng.uniform(0.5, 1.0)),
+        seamless=bool(rng.random() < 0.1),
+        strength=strength,
     )
 
 
@@ -86,27 +94,28 @@ def forge_face(
     landmarks: NDArray[np.float32],
     recipe: BlendRecipe,
     *,
-    donor: ByteImage | None = None,
-    donor_landmarks: NDArray[np.float32] | None = None,
+    source: FloatImage | None = None,
+    outline: NDArray[np.float32] | None = None,
 ) -> tuple[ByteImage, FloatImage]:
     """Forge one face of a picture.
 
-    image: (H, W, 3) uint8 RGB; landmarks: (5, 2) px. Without a donor the face is blended with a changed copy of itself.
-    Gives the forged picture and the mask (H, W) float32 in [0, 1] of what was replaced. Deterministic in its arguments.
+    image: (H, W, 3) uint8 RGB; landmarks: (5, 2) px; source: (H, W, 3), what is pasted, already lying on the face (see
+    `vidguard.forge.sources`), without one the face is blended with a changed copy of itself; outline: (K, 2) px, what
+    is replaced where it isn't the recipe's region. Gives the forged picture and the mask (H, W) float32 in [0, 1] of
+    what was replaced. Deterministic in its arguments.
     """
-    _check(image, landmarks, donor, donor_landmarks)
+    check_face(image, landmarks)
+    if source is not None and source.shape != image.shape:
+        raise InputError(f"what is pasted must have the picture's shape {image.shape}, got {source.shape}")
     landmarks = np.asarray(landmarks, np.float32)
-    x0, y0, x1, y1 = _surroundings(image.shape[:2], landmarks)
-    if x1 - x0 < 8 or y1 - y0 < 8:
-        raise InputError("the face lies outside the picture or is smaller than 8 px")
+    x0, y0, x1, y1 = face_window(image.shape[:2], landmarks)
     target: FloatImage = image[y0:y1, x0:x1].astype(np.float32)
     local = landmarks - np.array([x0, y0], np.float32)
     rng = np.random.default_rng(recipe.seed)
-    mask = region_mask(target.shape[:2], local, recipe.region, deform=recipe.deform, softness=recipe.softness, rng=rng)
-    source = target
-    if donor is not None and donor_landmarks is not None:
-        source = _fit_donor(donor, donor_landmarks, target, local, mask, recipe.color_match)
-    source = source * np.array(recipe.gain, np.float32) + np.array(recipe.offset, np.float32)
+    edge = region_outline(local, recipe.region) if outline is None else outline - np.array([x0, y0], np.float32)
+    mask = soft_mask(target.shape[:2], edge, local, deform=recipe.deform, softness=recipe.softness, rng=rng)
+    pasted = target if source is None else _match_color(source[y0:y1, x0:x1], target, mask, recipe.color_match)
+    source = pasted * np.array(recipe.gain, np.float32) + np.array(recipe.offset, np.float32)
     if recipe.soften_target:
         target = _change_detail(target, recipe.detail)
     else:
@@ -115,37 +124,25 @@ def forge_face(
     mask = _warp(mask, placed, target.shape, cv2.BORDER_CONSTANT) * np.float32(recipe.opacity)
     source = _warp(source, placed, target.shape, cv2.BORDER_REFLECT_101)
     forged, whole_mask = image.copy(), np.zeros(image.shape[:2], np.float32)
+    if recipe.seamless:
+        source = _seamless(source, target, mask)
     blended = target + mask[..., None] * (source - target)
     forged[y0:y1, x0:x1] = np.clip(np.round(blended), 0, 255).astype(np.uint8)
     whole_mask[y0:y1, x0:x1] = mask
     return forged, whole_mask
 
 
-def _check(
-    image: ByteImage,
-    landmarks: NDArray[np.float32],
-    donor: ByteImage | None,
-    donor_landmarks: NDArray[np.float32] | None,
-) -> None:
+def check_face(image: ByteImage, landmarks: NDArray[np.float32]) -> None:
+    """Raise InputError for what isn't a picture with a face's landmarks."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise InputError(f"image must be (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}")
     if np.shape(landmarks) != (5, 2) or not np.isfinite(landmarks).all():
         raise InputError("landmarks must be five finite points")
-    if (donor is None) != (donor_landmarks is None):
-        raise InputError("a donor picture and its landmarks come together")
 
 
 def _warp(image: NDArray[Any], matrix: NDArray[np.float64], shape: tuple[int, ...], border: int) -> FloatImage:
     size = (shape[1], shape[0])
     return np.asarray(cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=border), np.float32)
-
-
-def _surroundings(shape: tuple[int, ...], landmarks: NDArray[np.float32]) -> tuple[int, int, int, int]:
-    axes = face_axes(landmarks)
-    reach = np.array([(-3.2, -1.9), (3.2, -1.9), (3.2, 2.7), (-3.2, 2.7)], np.float32) @ axes[:, :2].T + axes[:, 2]
-    low, high = np.floor(reach.min(0)).astype(int), np.ceil(reach.max(0)).astype(int)
-    height, width = shape[:2]
-    return max(low[0], 0), max(low[1], 0), min(high[0], width), min(high[1], height)
 
 
 def _placement(recipe: BlendRecipe, landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -155,28 +152,28 @@ def _placement(recipe: BlendRecipe, landmarks: NDArray[np.float32]) -> NDArray[n
     return matrix
 
 
-def _fit_donor(
-    donor: ByteImage,
-    donor_landmarks: NDArray[np.float32],
-    target: FloatImage,
-    landmarks: NDArray[np.float32],
-    mask: FloatImage,
-    color_match: float,
-) -> FloatImage:
-    lift = np.array([[0, 0, 1]], np.float32)
-    to_target = np.concatenate([face_axes(landmarks), lift])
-    from_donor = np.linalg.inv(np.concatenate([face_axes(np.asarray(donor_landmarks, np.float32)), lift]))
-    matrix = (to_target @ from_donor)[:2]
-    fitted = _warp(donor, matrix, target.shape, cv2.BORDER_REFLECT_101)
+def _match_color(source: FloatImage, target: FloatImage, mask: FloatImage, share: float) -> FloatImage:
+    """Reinhard (2001) transfer of mean and spread, per channel, inside the mask."""
     inside = mask > 0.5
     if inside.sum() < 16:
-        return fitted
-    # Reinhard (2001) transfer of mean and spread, per channel, inside the mask
-    mean_d, std_d = fitted[inside].mean(0), fitted[inside].std(0) + 1.0
+        return source
+    mean_s, std_s = source[inside].mean(0), source[inside].std(0) + 1.0
     mean_t, std_t = target[inside].mean(0), target[inside].std(0) + 1.0
-    matched = (fitted - mean_d) * np.clip(std_t / std_d, 0.5, 2.0) + mean_t
-    mixed: FloatImage = fitted + np.float32(color_match) * (matched - fitted)
+    matched = (source - mean_s) * np.clip(std_t / std_s, 0.5, 2.0) + mean_t
+    mixed: FloatImage = source + np.float32(share) * (matched - source)
     return mixed
+
+
+def _seamless(source: FloatImage, target: FloatImage, mask: FloatImage) -> FloatImage:
+    """Poisson blending (Perez 2003): the source's gradients, the target's colours around the edge."""
+    inside = (mask > 0.5).astype(np.uint8)
+    inside[[0, -1]], inside[:, [0, -1]] = 0, 0
+    if inside.sum() < 64:
+        return source
+    x, y, width, height = cv2.boundingRect(inside)
+    pasted, around = (np.clip(np.round(layer), 0, 255).astype(np.uint8) for layer in (source, target))
+    cloned = cv2.seamlessClone(pasted, around, inside * 255, (x + width // 2, y + height // 2), cv2.NORMAL_CLONE)
+    return np.asarray(cloned, np.float32)
 
 
 def _change_detail(image: FloatImage, detail: float) -> FloatImage:

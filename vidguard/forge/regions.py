@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vidguard.errors import InputError
+
 FloatImage = NDArray[np.float32]
 
 # Outlines in a face's own axes: x in half interocular distances from the midline, y in eye-to-mouth distances below the
@@ -29,26 +31,44 @@ def face_axes(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.stack([(right_eye - left_eye) / 2, mouth - eyes, eyes], axis=1).astype(np.float32)
 
 
-def region_mask(
+def face_window(shape: tuple[int, ...], landmarks: NDArray[np.float32]) -> tuple[int, int, int, int]:
+    """The part x0, y0, x1, y1 px of a picture of shape (H, W) that a forgery of the face can touch.
+
+    Raises InputError where less than 8 px of it lie inside the picture.
+    """
+    axes = face_axes(landmarks)
+    reach = np.array([(-3.2, -1.9), (3.2, -1.9), (3.2, 2.7), (-3.2, 2.7)], np.float32) @ axes[:, :2].T + axes[:, 2]
+    low, high = np.floor(reach.min(0)).astype(int), np.ceil(reach.max(0)).astype(int)
+    x0, y0, x1, y1 = max(low[0], 0), max(low[1], 0), min(high[0], shape[1]), min(high[1], shape[0])
+    if x1 - x0 < 8 or y1 - y0 < 8:
+        raise InputError("the face lies outside the picture or is smaller than 8 px")
+    return x0, y0, x1, y1
+
+
+def region_outline(landmarks: NDArray[np.float32], region: str) -> NDArray[np.float32]:
+    """The outline (K, 2) px of one of the `REGIONS` on a face with landmarks (5, 2) px."""
+    axes = face_axes(landmarks)
+    outline: NDArray[np.float32] = np.asarray(REGIONS[region], np.float32) @ axes[:, :2].T + axes[:, 2]
+    return outline
+
+
+def soft_mask(
     shape: tuple[int, int],
+    outline: NDArray[np.float32],
     landmarks: NDArray[np.float32],
-    region: str,
     *,
     deform: float,
     softness: float,
     rng: np.random.Generator,
 ) -> FloatImage:
-    """Draw a soft mask.
+    """Fill an outline softly.
 
-    shape: (H, W) px; landmarks: (5, 2) px; deform: size of the outline's random elastic deformation and softness: width
-    of its edge, both in interocular distances. Gives (H, W) float32 in [0, 1].
+    shape: (H, W) px; outline: (K, 2) and landmarks: (5, 2) px; deform: size of the outline's random elastic deformation
+    and softness: width of its edge, both in interocular distances. Gives (H, W) float32 in [0, 1].
     """
-    axes = face_axes(landmarks)
-    interocular = 2.0 * float(np.hypot(*axes[:, 0])) + 1e-6
-    outline = np.asarray(REGIONS[region], np.float32)
-    points = outline @ axes[:, :2].T + axes[:, 2]
+    interocular = 2.0 * float(np.hypot(*face_axes(landmarks)[:, 0])) + 1e-6
     mask: FloatImage = np.zeros(shape, np.float32)
-    cv2.fillPoly(mask, [np.round(points * 16).astype(np.int32)], 1.0, cv2.LINE_AA, shift=4)
+    cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 1.0, cv2.LINE_AA, shift=4)
     if deform > 0:
         mask = _elastic(mask, deform * interocular, rng)
     sigma = max(softness * interocular, 0.3)

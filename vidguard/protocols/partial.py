@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vidguard.config import VIDEO_SUFFIXES, AnalysisConfig
 from vidguard.errors import InputError, VidguardError
-from vidguard.faces import FaceDetector, FaceFollower
+from vidguard.faces import FaceDetector
 from vidguard.forge import forge_stretch, sample_recipe
 from vidguard.protocols.files import write_csv
+from vidguard.protocols.followed import follow_clip
 from vidguard.protocols.items import Item, Listing
-from vidguard.video import open_source, write_video
+from vidguard.video import write_video
 
 _MAX_BYTES: Final = 1_000_000_000  # of frames held in memory, 14 s at 720p; longer clips are cut
 _MIN_SECONDS: Final = 2.0
@@ -54,8 +53,10 @@ def forge_clips(folder: Path, out: Path, *, seed: int, on_clip: Callable[[int, i
 
 
 def _forge(path: Path, name: str, out: Path, faces: FaceDetector, rng: np.random.Generator) -> list[Item]:
-    frames, times, points = _followed(path, faces)
-    seconds = times[-1] - times[0]
+    clip = follow_clip(path, faces, max_bytes=_MAX_BYTES)
+    if clip.others > _MAX_OTHERS * len(clip.frames):  # their time would be neither forged nor not
+        raise InputError("it shows several faces, or several shots")
+    frames, times, points, seconds = clip.frames, clip.times, clip.landmarks, clip.seconds
     if seconds < _MIN_SECONDS:
         raise InputError(f"{seconds:.1f} s of it fit into memory, less than {_MIN_SECONDS:g} s")
     length = float(rng.uniform(_FORGED_SECONDS[0], min(_FORGED_SECONDS[1], _MAX_FORGED_SHARE * seconds)))
@@ -71,7 +72,7 @@ def _forge(path: Path, name: str, out: Path, faces: FaceDetector, rng: np.random
     crf = int(rng.integers(*_CRF))
     stem = name.replace("/", "__")
     copies = {"genuine": frames, "forged": [*frames[:first], *forged, *frames[last:]]}
-    rate = (len(times) - 1) / seconds
+    rate = clip.frame_rate
     for kind, pictures in copies.items():
         write_video(out / f"{stem}.{kind}.mp4", zip(pictures, [t - times[0] for t in times]), crf=crf, frame_rate=rate)
     end = times[last] if last < len(times) else times[-1] + 1 / rate
@@ -80,34 +81,6 @@ def _forge(path: Path, name: str, out: Path, faces: FaceDetector, rng: np.random
         Item(f"{stem}.genuine.mp4", out / f"{stem}.genuine.mp4", False, "genuine", name, forged=()),
         Item(f"{stem}.forged.mp4", out / f"{stem}.forged.mp4", True, "self-blended stretch", name, forged=truth),
     ]
-
-
-def _followed(
-    path: Path, faces: FaceDetector
-) -> tuple[list[NDArray[np.uint8]], list[float], list[NDArray[np.float32] | None]]:
-    """Frames, their times, and the landmarks (5, 2) of the clip's face; None out of sight.
-
-    Raises InputError where there is none, or more than one: the others' time would be neither forged nor not.
-    """
-    follower = FaceFollower(faces, AnalysisConfig().faces)
-    frames: list[NDArray[np.uint8]] = []
-    times: list[float] = []
-    seen: list[dict[int, NDArray[np.float32]]] = []
-    with open_source(path) as reader:
-        for batch in reader.batches():
-            for frame, followed in zip(batch.frames, follower.push(batch)):
-                frames.append(frame.permute(1, 2, 0).numpy())
-                seen.append({f.track_id: np.asarray(f.landmarks_px, np.float32) for f in followed})
-            times += batch.pts_seconds
-            if len(frames) * frames[0].nbytes > _MAX_BYTES:
-                break
-    if not any(seen):
-        raise InputError("no face was found in it")
-    counts = Counter(track for faces_of in seen for track in faces_of)
-    (main, _), *others = counts.most_common()
-    if any(count > _MAX_OTHERS * len(seen) for _, count in others):
-        raise InputError("it shows several faces, or several shots")
-    return frames, times, [faces_of.get(main) for faces_of in seen]
 
 
 def _clips(folder: Path) -> list[Path]:

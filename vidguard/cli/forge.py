@@ -1,0 +1,156 @@
+"""`vidguard forge`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from vidguard.cli.sources import Expanded, expand, mirrored
+from vidguard.cli.terminal import complain, count_bar, out, reason
+from vidguard.errors import VidguardError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vidguard.protocols.forger import Forger
+
+FAILED: Final = 3
+
+
+def forge(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE", help="Pictures and clips of a genuine face; folders, quoted globs.")
+    ],
+    kind: Annotated[
+        str, typer.Option(metavar="KIND", help="self-blend, swap, mesh-swap, reenactment or attribute.")
+    ] = "self-blend",
+    target: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="The forged picture, or .mp4; with several sources a folder."),
+    ] = None,
+    donor: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Picture or clip of another person: for swap, mesh-swap and reenactment."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Fixes every draw.")] = 0,
+    strength: Annotated[float, typer.Option(min=0, help="Of every visible difference; 1 is as in training.")] = 1.0,
+    chain: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Then send it as messenger, social-480p, social-hevc or re-recorded."),
+    ] = None,
+    start: Annotated[float | None, typer.Option("--from", metavar="SECONDS", help="Forge a clip from here.")] = None,
+    end: Annotated[float | None, typer.Option("--to", metavar="SECONDS", help="Forge a clip up to here.")] = None,
+    preview: Annotated[
+        Path | None,
+        typer.Option(metavar="PNG", help="Draw each source's face as every kind of forgery, masks, and every chain."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors are shown.")] = False,
+) -> None:
+    """Forge the face in pictures and clips: to test a detector, or to see what it is up against.
+
+    The face seen most is forged, the largest of several in a picture. Face meshes, which mesh-swap and reenactment
+    need, take: pip install ai-edge-litert && pip install --no-deps mediapipe==0.10.21
+    """
+    from vidguard.protocols.forger import Forger, Order
+
+    if target is None and preview is None:
+        raise typer.BadParameter("say where to write: --out FILE, --preview PNG, or both", param_hint="--out")
+    order = Order(kind, seed, strength, chain, start, end)
+    _check(order.kind, target, donor, preview)
+    found = expand(sources)
+    targets = _targets(found, target)
+    for problem in found.problems:
+        complain(problem)
+    failed = len(found.problems)
+    if found.files:
+        forger = Forger(order, donor, with_meshes=_wants_meshes(kind, preview))
+        failed += _forge(forger, found, targets, preview, quiet=quiet)
+    raise typer.Exit(FAILED if failed else 0)
+
+
+def _check(kind: str, target: Path | None, donor: Path | None, preview: Path | None) -> None:
+    """Refuse, before networks are loaded, what can't be done."""
+    from vidguard.forge import NEEDS_DONOR
+    from vidguard.protocols.forger import PICTURE_SUFFIXES
+
+    if target is not None and donor is None and kind in NEEDS_DONOR:
+        raise typer.BadParameter(f"a {kind} needs another person's face: --donor FILE", param_hint="--donor")
+    if preview is not None and preview.suffix.lower() not in PICTURE_SUFFIXES:
+        raise typer.BadParameter(f"{preview} must end in one of {', '.join(PICTURE_SUFFIXES)}", param_hint="--preview")
+    for option, path in (("--out", target), ("--preview", preview)):
+        if path is not None and not path.parent.is_dir():
+            raise typer.BadParameter(f"there is no folder {path.parent}", param_hint=option)
+
+
+def _targets(found: Expanded, target: Path | None) -> dict[Path, Path]:
+    """Where each source's forgery goes; of several, without a suffix yet."""
+    if target is None:
+        return {}
+    if found.several:
+        if target.exists() and not target.is_dir():
+            raise typer.BadParameter(f"{target} is a file; with several sources give a folder", param_hint="--out")
+        return mirrored(found.files, target)
+    if target.is_dir():
+        raise typer.BadParameter(f"{target} is a folder; with one source give a file", param_hint="--out")
+    if target.resolve() in {file.resolve() for file in found.files}:
+        raise typer.BadParameter(f"{target} is the source itself", param_hint="--out")
+    return dict.fromkeys(found.files, target)
+
+
+def _wants_meshes(kind: str, preview: Path | None) -> bool:
+    """Whether meshes would do good though they aren't needed, and can be had; says so where they can't."""
+    from vidguard.faces.mesh import FaceMesh
+
+    if kind != "attribute" and preview is None:
+        return False
+    try:
+        FaceMesh()
+    except VidguardError as error:
+        complain(f"going on without face meshes: {error}")
+        return False
+    return True
+
+
+def _forge(
+    forger: Forger, found: Expanded, targets: dict[Path, Path], preview: Path | None, *, quiet: bool
+) -> int:
+    """Forge all files; gives the number of those that couldn't be."""
+    from vidguard.protocols.forger import write_picture
+
+    sheets: list[NDArray[Any]] = []
+    failed = 0
+    with count_bar("forging", quiet=quiet) as advance:
+        for number, file in enumerate(found.files, start=1):
+            try:
+                sheet, said = _one(forger, file, targets.get(file), several=found.several, preview=preview is not None)
+            except (VidguardError, OSError) as error:
+                failed += 1
+                complain(f"{file}: {reason(error, str(file)) if isinstance(error, OSError) else error}")
+            else:
+                sheets += sheet
+                if said and not quiet:
+                    out().print(said, markup=False, soft_wrap=True)
+            advance(number, len(found.files))
+    if preview is not None and sheets:
+        import numpy as np
+
+        write_picture(preview, np.concatenate(sheets))
+        if not quiet:
+            out().print(f"{preview}: {len(sheets)} faces", markup=False, soft_wrap=True)
+    return failed
+
+
+def _one(
+    forger: Forger, file: Path, target: Path | None, *, several: bool, preview: bool
+) -> tuple[list[NDArray[Any]], str]:
+    """The file's preview, if one is wanted, and a line about its forgery, if one is written."""
+    subject = forger.read(file)
+    sheet = [forger.preview(subject)] if preview else []
+    if target is None:
+        return sheet, ""
+    if several:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target = target.with_name(target.name + ".forged" + subject.suffix)
+    return sheet, forger.write(subject, target)

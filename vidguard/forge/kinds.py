@@ -1,0 +1,68 @@
+"""The kinds of forgery that can be made of one pristine face and another person's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidguard.errors import InputError
+from vidguard.forge.attributes import ATTRIBUTES, edit_attribute
+from vidguard.forge.blend import BlendRecipe, ByteImage, forge_face
+from vidguard.forge.regions import FloatImage
+from vidguard.forge.sources import aligned_donor, mesh_donor, mesh_outline, reenacted
+
+KINDS: Final = ("self-blend", "swap", "mesh-swap", "reenactment", "attribute")
+NEEDS_DONOR: Final = frozenset({"swap", "mesh-swap", "reenactment"})
+NEEDS_MESH: Final = frozenset({"mesh-swap", "reenactment"})
+_DRAWN: Final = {"self-blend": 0.4, "swap": 0.1, "mesh-swap": 0.25, "reenactment": 0.25}
+
+
+@dataclass(frozen=True)
+class Face:
+    """A picture (H, W, 3) uint8 RGB with one face's landmarks (5, 2) and, where it was found, mesh (K, 2), both px."""
+
+    image: ByteImage
+    landmarks: NDArray[np.float32]
+    mesh: NDArray[np.float32] | None = None
+
+
+def forge_kind(kind: str, face: Face, donor: Face | None, recipe: BlendRecipe) -> tuple[ByteImage, FloatImage]:
+    """Make one kind of forgery of a face; gives the picture and the mask of what was replaced.
+
+    self-blend: the face itself, changed (no donor needed); swap: the donor's face laid on by eyes and mouth; mesh-swap:
+    laid on triangle by triangle; reenactment: the face's own skin moved into the donor's expression; attribute: one of
+    the `ATTRIBUTES`, which one follows from the recipe's seed. Raises InputError where a donor or a mesh is missing.
+    """
+    if kind not in KINDS:
+        raise InputError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
+    if kind == "self-blend":
+        return forge_face(face.image, face.landmarks, recipe)
+    if kind == "attribute":
+        rng = np.random.default_rng(recipe.seed)
+        name = str(rng.choice(list(ATTRIBUTES)))
+        return edit_attribute(name, face.image, face.landmarks, strength=recipe.strength, rng=rng, mesh=face.mesh)
+    if donor is None:
+        raise InputError(f"a {kind} needs another face as its donor")
+    shape = (face.image.shape[0], face.image.shape[1])
+    if kind == "swap":
+        source = aligned_donor(donor.image, donor.landmarks, shape, face.landmarks)
+        return forge_face(face.image, face.landmarks, recipe, source=source)
+    if face.mesh is None or donor.mesh is None:
+        raise InputError(f"a {kind} needs the mesh of both faces")
+    if kind == "mesh-swap":
+        source, outline = mesh_donor(donor.image, donor.mesh, shape, face.mesh), mesh_outline(face.mesh)
+        return forge_face(face.image, face.landmarks, recipe, source=source, outline=outline)
+    amount = min(float(np.random.default_rng(recipe.seed).uniform(0.3, 0.8)) * recipe.strength, 1.0)
+    source = reenacted(face.image, face.landmarks, face.mesh, donor.landmarks, donor.mesh, amount=amount)
+    # the skin is the face's own and already in its place; half transparent it would show the mouth twice
+    own = replace(recipe, shift=(0.0, 0.0), scale=1.0, rotation_degrees=0.0, opacity=1.0, color_match=0.0)
+    return forge_face(face.image, face.landmarks, own, source=source)
+
+
+def sample_kind(rng: np.random.Generator, *, mesh: bool) -> str:
+    """Draw a kind for training; without meshes, one that needs none."""
+    kind = str(rng.choice(list(_DRAWN), p=list(_DRAWN.values())))
+    return kind if mesh or kind not in NEEDS_MESH else ("self-blend" if rng.random() < 0.7 else "swap")
