@@ -6,9 +6,19 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from vidguard.errors import WeightsError
-from vidguard.weights import find_weights, list_weights, read_passport, read_tensors, weights_folder
+from vidguard.weights import (
+    count_parameters,
+    enter_in_manifest,
+    find_weights,
+    list_weights,
+    read_passport,
+    read_tensors,
+    weights_folder,
+    write_files,
+)
 
 
 @pytest.fixture
@@ -47,3 +57,46 @@ def test_missing_files_and_manifests_say_what_to_do(copy: Path) -> None:
     (copy / "manifest.toml").write_text("weights = 3")
     with pytest.raises(WeightsError, match="reinstall"):
         list_weights(copy)
+
+
+def test_a_set_is_found_by_its_folders_path_and_a_name_goes_first(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = find_weights().name
+    assert find_weights(copy / name).folder == (copy / name).resolve()
+    monkeypatch.chdir(copy)
+    assert find_weights(f"./{name}").folder == (copy / name).resolve()
+    assert find_weights(name).folder == weights_folder() / name
+    (copy / "other").mkdir()
+    for unknown in ("other", copy / "other", "./missing"):
+        with pytest.raises(WeightsError, match="or give the path of a weight set's folder"):
+            find_weights(unknown)
+    (copy / "manifest.toml").unlink()
+    with pytest.raises(WeightsError, match=r"manifest\.toml can't be read"):
+        find_weights(copy / name)
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", ".hidden", "", "x" * 65])
+def test_a_manifests_names_lead_nowhere_else(copy: Path, name: str) -> None:
+    text = (copy / "manifest.toml").read_text().replace(find_weights().name, name)
+    (copy / "manifest.toml").write_text(text)
+    with pytest.raises(WeightsError, match="can't be read"):
+        list_weights(copy)
+
+
+def test_a_written_set_is_read_back_and_text_survives_the_manifest(tmp_path: Path) -> None:
+    tensors = {"w": torch.arange(6.0).reshape(2, 3).T, "bn.running_mean": torch.ones(4), "b": torch.zeros(())}
+    words = 'quotes ", back\\slash, „Umlaut ä“, \N{SLIGHTLY SMILING FACE}'
+    for name in ("first", "second"):
+        write_files(tmp_path / name, tensors, {"out": torch.ones(2)}, read_passport(find_weights()))
+        entry = enter_in_manifest(tmp_path, name, words, words)
+    assert list_weights(tmp_path) == (find_weights("first", tmp_path), entry)
+    assert [(e.default, e.description, e.licence) for e in list_weights(tmp_path)] == [
+        (True, words, words),
+        (False, words, words),
+    ]
+    torch.testing.assert_close(read_tensors(entry), tensors)
+    assert count_parameters(entry) == 7  # running statistics aren't learnt
+    assert read_passport(entry) == read_passport(find_weights())
+    (tmp_path / "manifest.toml").write_text("[")
+    with pytest.raises(WeightsError, match="can't be read"):
+        enter_in_manifest(tmp_path, "third", "", "")
+    assert (tmp_path / "manifest.toml").read_text() == "["

@@ -1,4 +1,4 @@
-"""Weights on disk: found by name, checked against their manifest, read as safetensors only.
+"""Weights on disk: found by name or path, checked against their manifest, read and written as safetensors only.
 
 A weight set is a folder with model.safetensors, golden.safetensors (inputs and outputs to test an installation with),
 passport.json (architecture, preprocessing, calibration, training data, figures) and CARD.md. `manifest.toml` beside the
@@ -8,20 +8,23 @@ folders names them with the sha256 of every file.
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vidguard.calibration import Platt
 from vidguard.config import CropGeometry
 from vidguard.errors import WeightsError
+from vidguard.types import write_whole
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -29,13 +32,18 @@ else:
     import tomli as tomllib
 
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+"""Names of weight sets: each is also a folder, on every system, and leads nowhere else."""
+_FILES: Final = ("model.safetensors", "golden.safetensors", "passport.json")
+_REMEDY: Final = "reinstall vidguard, or import the set again"
+_IDENTITY: Final = Platt(slope=1.0, offset=0.0)
 
 
-@dataclass(frozen=True)
+@checked(frozen=True, config=_STRICT)
 class WeightEntry:
-    """One installed weight set by the manifest."""
+    """One weight set by the manifest beside its folder."""
 
-    name: str
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
     description: str
     licence: str
     default: bool
@@ -50,7 +58,7 @@ class WeightEntry:
 
 @checked(frozen=True, config=_STRICT)
 class Calibration:
-    """Fitted on sources that no weight was trained on."""
+    """Fitted on sources that no weight was trained on, or declared to be none."""
 
     frame: Platt
     segment: Platt
@@ -59,7 +67,13 @@ class Calibration:
     segment_threshold: float
     video_threshold: float
     threshold_note: str
-    fitted_on: str
+    fitted_on: str | None
+    """None: nothing was fitted, a probability is the sigmoid of the network's logit and promises no more."""
+
+    def __post_init__(self) -> None:
+        """Refuse a scaling that comes from nowhere."""
+        if self.fitted_on is None and any(p != _IDENTITY for p in (self.frame, self.segment, self.video)):
+            raise ValueError("a calibration that was fitted on nothing must leave the logits as they are")
 
 
 @checked(frozen=True, config=_STRICT)
@@ -69,7 +83,7 @@ class Passport:
     name: str
     encoders: tuple[str, ...]
     temporal: dict[str, Any]
-    """Keyword arguments of TemporalTransformer besides the embeddings' widths."""
+    """Keyword arguments of TemporalTransformer besides the encoders' names."""
     crop: CropGeometry
     frames_per_second: float
     """Rate that the temporal model was trained at."""
@@ -88,27 +102,35 @@ def weights_folder() -> Path:
 
 
 def list_weights(folder: Path | None = None) -> tuple[WeightEntry, ...]:
-    """Every weight set the manifest names, the default first."""
+    """Every weight set that the manifest of a folder (the installation's if left out) names, the default first."""
     folder = weights_folder() if folder is None else folder
     try:
-        entries = tomllib.loads((folder / "manifest.toml").read_text())["weights"]
+        entries = tomllib.loads((folder / "manifest.toml").read_text(encoding="utf-8"))["weights"]
         found = [
             WeightEntry(name, e["description"], e["licence"], e["default"], folder / name, e["sha256"])
             for name, e in entries.items()
         ]
-    except (OSError, KeyError, TypeError, AttributeError, tomllib.TOMLDecodeError) as error:
-        raise WeightsError(f"{folder / 'manifest.toml'} can't be read ({error}); reinstall vidguard") from error
+    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise WeightsError(f"{folder / 'manifest.toml'} can't be read ({error}); {_REMEDY}") from error
     return tuple(sorted(found, key=lambda entry: not entry.default))
 
 
-def find_weights(name: str | None = None, folder: Path | None = None) -> WeightEntry:
-    """The weight set of a name, or the default one. Raises WeightsError with the known names."""
+def find_weights(name: str | Path | None = None, folder: Path | None = None) -> WeightEntry:
+    """The weight set of a name, or of the path of its folder, or the default one; a name goes before a path.
+
+    Raises WeightsError with the known names.
+    """
     entries = list_weights(folder)
     for entry in entries:
         if name == entry.name or (name is None and entry.default):
             return entry
+    if name is not None and (Path(name) / "passport.json").is_file():
+        path = Path(name).resolve()
+        for entry in list_weights(path.parent):
+            if entry.name == path.name:
+                return entry
     known = ", ".join(entry.name for entry in entries) or "none"
-    raise WeightsError(f"no weights named {name!r}; installed: {known}")
+    raise WeightsError(f"no weights named {str(name)!r}; installed: {known}; or give the path of a weight set's folder")
 
 
 def read_passport(entry: WeightEntry) -> Passport:
@@ -124,7 +146,56 @@ def read_tensors(entry: WeightEntry, file: str = "model.safetensors") -> dict[st
     try:
         return load_file(_verified(entry, file))
     except SafetensorError as error:
-        raise WeightsError(f"{entry.folder / file} isn't a safetensors file ({error}); reinstall vidguard") from error
+        raise WeightsError(f"{entry.folder / file} isn't a safetensors file ({error}); {_REMEDY}") from error
+
+
+def count_parameters(entry: WeightEntry) -> int:
+    """Learnt numbers in the model file: all but the batch norms' running statistics. Loads no tensor."""
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    path = _verified(entry, "model.safetensors")
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = [name for name in file.keys() if not name.endswith(statistics)]  # noqa: SIM118 - no mapping
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
+    except SafetensorError as error:
+        raise WeightsError(f"{path} isn't a safetensors file ({error}); {_REMEDY}") from error
+
+
+def write_files(target: Path, tensors: Mapping[str, Tensor], golden: Mapping[str, Tensor], passport: Passport) -> None:
+    """Write the files of a weight set into its folder, which is made where it is missing."""
+    target.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.contiguous() for k, v in tensors.items()}, target / "model.safetensors")
+    save_file(dict(golden), target / "golden.safetensors")
+    for file in target.glob("*.safetensors"):
+        file.chmod(0o644)  # safetensors writes for the owner alone; installed weights are for everyone
+    text = json.dumps(json.loads(TypeAdapter(Passport).dump_json(passport)), indent=1) + "\n"
+    write_whole(target / "passport.json", text.encode())
+
+
+def enter_in_manifest(folder: Path, name: str, description: str, licence: str) -> WeightEntry:
+    """Enter the set in folder/<name>/ in folder/manifest.toml, in place of an older one of that name.
+
+    The first set of a folder is its default. Raises WeightsError where there is a manifest that can't be read.
+    """
+    path = folder / "manifest.toml"
+    entries = {entry.name: entry for entry in list_weights(folder)} if path.exists() else {}
+    default = entries[name].default if name in entries else not entries
+    sha256 = {file: hashlib.sha256((folder / name / file).read_bytes()).hexdigest() for file in _FILES}
+    entries[name] = WeightEntry(name, description, licence, default, folder / name, sha256)
+    lines = ["# Written by vidguard with each set; sha256 of every file that is read at run time.", ""]
+    for entry in entries.values():
+        lines += [f"[weights.{_quoted(entry.name)}]", f"description = {_quoted(entry.description)}"]
+        lines += [f"licence = {_quoted(entry.licence)}", f"default = {str(entry.default).lower()}"]
+        lines += [f"[weights.{_quoted(entry.name)}.sha256]"]
+        lines += [f"{_quoted(file)} = {_quoted(digest)}" for file, digest in entry.sha256.items()]
+        lines.append("")
+    write_whole(path, "\n".join(lines).encode())
+    return entries[name]
+
+
+def _quoted(text: str) -> str:
+    """A TOML string: JSON's, except that TOML has no surrogate pairs, so that other planes stay as they are."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _verified(entry: WeightEntry, file: str) -> Path:
@@ -132,7 +203,7 @@ def _verified(entry: WeightEntry, file: str) -> Path:
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise WeightsError(f"{path} is missing; reinstall vidguard") from error
+        raise WeightsError(f"{path} is missing; {_REMEDY}") from error
     if found != entry.sha256.get(file):
         raise WeightsError(f"{path} is damaged: sha256 {found[:12]}..., manifest says {entry.sha256.get(file)}")
     return path

@@ -6,24 +6,22 @@ The weight file (MesoInception_DF.h5, Apache-2.0) comes from the authors' reposi
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from pathlib import Path
 from typing import Any
 
 import cv2
-import h5py
 import numpy as np
 import torch
 from facenet_pytorch import MTCNN
-from torch import Tensor, nn
+from torch import Tensor
 
-from vidguard.encoders import ENCODERS
 from vidguard.errors import VidguardError
 from vidguard.protocols.items import Item
 from vidguard.protocols.protocol import Protocol
 from vidguard.protocols.scores import FrameScore, Score
 from vidguard.protocols.subject import score_chosen
+from vidguard.published import read_encoder
 from vidguard.types import FrameBatch
 
 _BOX_SCALE = 1.3  # MesoNet's own margin around the face (Afchar 2018, section 3.1)
@@ -33,8 +31,7 @@ class MesoNetPeer:
     """Subject of a benchmark: chosen frames, largest face by facenet-pytorch, box x1.3, mean of frames."""
 
     def __init__(self, weights: Path) -> None:
-        self.model = ENCODERS["mesoinception4"]().eval()
-        read_keras(self.model, weights)
+        self.model = read_encoder(weights, "mesoinception4")
         self.faces = MTCNN(keep_all=False, select_largest=True, device="cpu")
         self._sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
         self._name = weights.stem
@@ -65,8 +62,8 @@ class MesoNetPeer:
         for frame, seconds in zip(batch.frames, batch.pts_seconds):
             crop = self._crop(frame)
             if crop is not None:
-                # the authors' output is the probability of a real face
-                real = torch.sigmoid(self.model(crop).fake_logit)
+                # the authors' output is the probability of a real face: rounded as theirs, not as sigmoid(fake_logit)
+                real = torch.sigmoid(-self.model(crop).fake_logit)
                 scores.append(FrameScore(0, seconds, float(1 - real)))
         return scores
 
@@ -84,42 +81,3 @@ class MesoNetPeer:
             return None
         face = cv2.resize(cut, (256, 256), interpolation=cv2.INTER_LINEAR)
         return torch.from_numpy(face).permute(2, 0, 1)[None].float() / 255
-
-
-def read_keras(model: nn.Module, weights: Path) -> None:
-    """Fill the network from a Keras file: its layers are numbered in the order in which the network applies them."""
-    layers: dict[tuple[str, int], dict[str, torch.Tensor]] = {}
-
-    def take(name: str, node: Any) -> None:
-        if isinstance(node, h5py.Dataset):
-            layer, kind = name.split("/")[-2:]
-            matched = re.fullmatch(r"(conv2d|batch_normalization|dense)_(\d+)", layer)
-            assert matched, name
-            part = layers.setdefault((matched[1], int(matched[2])), {})
-            part[kind.removesuffix(":0")] = torch.from_numpy(np.array(node))
-
-    with h5py.File(weights) as file:
-        file.visititems(take)
-    kinds = {"conv2d": nn.Conv2d, "batch_normalization": nn.BatchNorm2d, "dense": nn.Linear}
-    for kind, module_type in kinds.items():
-        ordered = [layers[key] for key in sorted(layers) if key[0] == kind]
-        modules = [m for m in model.modules() if isinstance(m, module_type)]
-        for module, tensors in zip(modules, ordered, strict=True):
-            _fill(module, tensors)
-
-
-@torch.no_grad()
-def _fill(module: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    if isinstance(module, nn.BatchNorm2d):
-        module.weight.copy_(tensors["gamma"])
-        module.bias.copy_(tensors["beta"])
-        assert module.running_mean is not None
-        assert module.running_var is not None
-        module.running_mean.copy_(tensors["moving_mean"])
-        module.running_var.copy_(tensors["moving_variance"])
-        return
-    assert isinstance(module, nn.Conv2d | nn.Linear)
-    order = (3, 2, 0, 1) if isinstance(module, nn.Conv2d) else (1, 0)
-    module.weight.copy_(tensors["kernel"].permute(order))
-    assert module.bias is not None
-    module.bias.copy_(tensors["bias"])

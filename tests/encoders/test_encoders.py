@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from vidguard.encoders import ENCODERS, Amten, AmtenNet, MesoInception4, prepare_crops
+from vidguard.encoders import ENCODERS, Amten, AmtenNet, Meso4, MesoInception4, prepare_crops
 from vidguard.errors import InputError
 
 
@@ -16,7 +16,8 @@ def parameters(module: nn.Module) -> int:
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("mesoinception4", 28_615), ("amtennet", 2_023_047), ("efficientnet_lite0", 3_372_289)]
+    ("name", "count"),
+    [("meso4", 27_977), ("mesoinception4", 28_615), ("amtennet", 2_023_047), ("efficientnet_lite0", 3_372_289)],
 )
 def test_parameter_counts_are_the_published_ones(name: str, count: int) -> None:
     # EfficientNet-Lite0 has 4,652,008 with its 1,000 classes: 1,281,000 fewer there, 1,281 for the one logit
@@ -30,6 +31,18 @@ def shapes_after(model: nn.Module, layers: list[nn.Module], size: int) -> list[t
     for hook in hooks:
         hook.remove()
     return seen
+
+
+def test_meso4_layer_shapes() -> None:
+    model = Meso4()
+    pools = [m for m in model.features if isinstance(m, nn.MaxPool2d)]
+    assert shapes_after(model, pools, 256) == [(8, 128, 128), (8, 64, 64), (16, 32, 32), (16, 8, 8)]
+    convolutions = [m for m in model.features if isinstance(m, nn.Conv2d)]
+    assert [m.kernel_size for m in convolutions] == [(3, 3), (5, 5), (5, 5), (5, 5)]
+    assert model.hidden.in_features == 1024
+    order = [type(m).__name__ for m in model.features]
+    assert order == ["Conv2d", "ReLU", "BatchNorm2d", "MaxPool2d"] * 4
+    assert all(bn.eps == 1e-3 for bn in model.modules() if isinstance(bn, nn.BatchNorm2d))
 
 
 def test_mesoinception_layer_shapes() -> None:

@@ -1,4 +1,4 @@
-"""MesoInception-4 (Afchar, Nozick, Yamagishi, Echizen: MesoNet, WIFS 2018), layer for layer as its authors'."""
+"""Meso-4 and MesoInception-4 (Afchar, Nozick, Yamagishi, Echizen: MesoNet, WIFS 2018), layer for layer."""
 
 from __future__ import annotations
 
@@ -35,30 +35,25 @@ class InceptionBlock(nn.Module):
         return torch.cat([self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)], dim=1)
 
 
-class MesoInception4(Encoder):
-    """MesoInception-4: 28,615 parameters, 256 px input, 16-dimensional embedding (its last hidden layer)."""
+def _convolved(in_channels: int, out_channels: int, kernel: int, pool: int) -> list[nn.Module]:
+    """Convolution, ReLU, batch norm, max-pool: in this order, batch norm after the ReLU."""
+    return [
+        nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2),
+        nn.ReLU(),
+        nn.BatchNorm2d(out_channels, eps=_BN_EPS),
+        nn.MaxPool2d(pool),
+    ]
+
+
+class _Meso(Encoder):
+    """What both networks share: 256 px input, 16-dimensional embedding (the last hidden layer), one logit."""
 
     input_size = 256
     embedding_dim = 16
 
-    def __init__(self) -> None:
+    def __init__(self, features: nn.Sequential) -> None:
         super().__init__()
-        self.features = nn.Sequential(
-            InceptionBlock(3, 1, 4, 4, 2),
-            nn.BatchNorm2d(11, eps=_BN_EPS),
-            nn.MaxPool2d(2),
-            InceptionBlock(11, 2, 4, 4, 2),
-            nn.BatchNorm2d(12, eps=_BN_EPS),
-            nn.MaxPool2d(2),
-            nn.Conv2d(12, 16, 5, padding=2),
-            nn.ReLU(),
-            nn.BatchNorm2d(16, eps=_BN_EPS),
-            nn.MaxPool2d(2),
-            nn.Conv2d(16, 16, 5, padding=2),
-            nn.ReLU(),
-            nn.BatchNorm2d(16, eps=_BN_EPS),
-            nn.MaxPool2d(4),
-        )
+        self.features = features
         self.hidden = nn.Linear(8 * 8 * 16, 16)
         self.head = nn.Linear(16, 1)
 
@@ -68,3 +63,35 @@ class MesoInception4(Encoder):
         flat = self.features(crops).permute(0, 2, 3, 1).flatten(1)
         embedding = F.leaky_relu(self.hidden(F.dropout(flat, 0.5, self.training)), 0.1)
         return EncoderOutput(embedding, self.head(F.dropout(embedding, 0.5, self.training)).squeeze(1))
+
+
+class Meso4(_Meso):
+    """Meso-4: 27,977 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Sequential(
+                *_convolved(3, 8, 3, pool=2),
+                *_convolved(8, 8, 5, pool=2),
+                *_convolved(8, 16, 5, pool=2),
+                *_convolved(16, 16, 5, pool=4),
+            )
+        )
+
+
+class MesoInception4(_Meso):
+    """MesoInception-4: Meso-4 with inception blocks for its first two convolutions; 28,615 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Sequential(
+                InceptionBlock(3, 1, 4, 4, 2),
+                nn.BatchNorm2d(11, eps=_BN_EPS),
+                nn.MaxPool2d(2),
+                InceptionBlock(11, 2, 4, 4, 2),
+                nn.BatchNorm2d(12, eps=_BN_EPS),
+                nn.MaxPool2d(2),
+                *_convolved(12, 16, 5, pool=2),
+                *_convolved(16, 16, 5, pool=4),
+            )
+        )
