@@ -1,1 +1,1 @@
-"""Makes weights: `python -m vidguard.training --help`."""
+"""Makes weights; `vidguard train --help` says how."""

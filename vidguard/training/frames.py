@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Final
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from rich.progress import track as progress
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
@@ -19,46 +19,54 @@ from torch.utils.data import DataLoader
 from vidguard.encoders import ENCODERS, Encoder, prepare_crops
 from vidguard.errors import InputError
 from vidguard.metrics import auc
+from vidguard.training.checkpoint import Resumable, Say, is_made, load_model, made_from, round_digest, save_tensors
+from vidguard.training.curve import Curve, bar
 from vidguard.training.material import Store
-from vidguard.training.recipe import EncoderRecipe, Recipe, Round
+from vidguard.training.recipe import EncoderRecipe, Recipe
 from vidguard.training.samples import SampleStream
 
+RESUME_STEPS: Final = 200  # what a stop costs at most: about five minutes of the largest encoder on two cores
+_LOG_STEPS: Final = 50
 
-def train_encoder(name: str, recipe: Recipe, store: Store, out: Path, *, workers: int = 2) -> Encoder:
-    """Train one encoder by its recipe and save out/<name>.safetensors; logs to out/<name>.log.
 
-    Finished rounds are kept beside it and not run again.
+def train_encoder(name: str, recipe: Recipe, store: Store, work: Path, *, say: Say, workers: int = 2) -> None:
+    """Train one encoder by its recipe into work/<name>.safetensors, on a GPU where there is one.
+
+    Finished rounds lie beside it as <name>.roundN.safetensors and aren't run again; a stopped round goes on from
+    <name>.partial.safetensors. Raises InputError when one of these was trained by another recipe.
     """
-    settings = recipe.encoders[name]
+    digests = [round_digest(recipe, name, number) for number in range(len(recipe.encoders[name].rounds))]
+    final = work / f"{name}.safetensors"
+    if made_from(final) == digests[-1]:
+        say(f"{name}: trained already, {final} is there")
+        return
     torch.manual_seed(recipe.seed)
     model = ENCODERS[name]()
-    if settings.pretrained is not None:
-        load_pretrained(model, settings.pretrained)
-    with (out / f"{name}.log").open("a", buffering=1) as log:
-        for number, part in enumerate(settings.rounds):
-            finished = out / f"{name}.round{number}.safetensors"
-            if not finished.is_file():
-                log.write(f"round {number}\n")
-                mixture = recipe.mixture if settings.mixture is None else settings.mixture
-                stream = SampleStream(store, mixture, seed=recipe.seed + number, degraded=settings.degraded)
-                loader = DataLoader(stream, settings.batch, num_workers=workers, persistent_workers=workers > 0)
-                torch.set_flush_denormal(True)  # squared gradients of a pretrained net underflow; CPUs then crawl
-                try:
-                    averaged = _run_round(model, settings, part, loader, log)
-                finally:
-                    torch.set_flush_denormal(False)  # it is a state of the whole thread, not of this training
-                save_file(averaged, finished)
-            model.load_state_dict(load_file(finished))
-        model = model.cpu().eval()
-        _validate(model, store, log)
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, out / f"{name}.safetensors")
-    return model
+    ran = False
+    for number, trained_from in enumerate(digests):
+        finished, partial = work / f"{name}.round{number}.safetensors", work / f"{name}.partial.safetensors"
+        if not is_made(finished, trained_from, say):
+            say(f"{name}: round {number}")
+            save_tensors(finished, _run_round(model, name, number, recipe, store, partial, workers), trained_from)
+            ran = True
+        if made_from(partial) == trained_from:
+            partial.unlink()
+        load_model(model, finished)
+    if not ran and final.is_file() and made_from(final) is None:
+        say(f"{name}: trained already, {final} is there and doesn't say what it was trained from; taken as it is")
+        return
+    _validate(name, model.cpu().eval(), store, say)
+    save_tensors(final, model.state_dict(), digests[-1])
 
 
 def _run_round(
-    model: Encoder, settings: EncoderRecipe, part: Round, loader: DataLoader[tuple[Tensor, float]], log: TextIO
+    model: Encoder, name: str, number: int, recipe: Recipe, store: Store, partial: Path, workers: int
 ) -> dict[str, Tensor]:
-    """One schedule on the best device at hand; gives the averaged weights, on the CPU."""
+    """One schedule on the best device at hand; gives the averaged weights."""
+    settings = recipe.encoders[name]
+    steps, rate = settings.rounds[number].steps, settings.rounds[number].learning_rate
+    if number == 0 and settings.pretrained is not None:
+        load_pretrained(model, settings.pretrained)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device).to(memory_format=torch.channels_last).train()
     average = AveragedModel(
@@ -66,34 +74,75 @@ def _run_round(
         multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay),  # type: ignore[no-untyped-call]
         use_buffers=True,
     )
-    optimizer = torch.optim.AdamW(
-        model.parameters(), part.learning_rate, weight_decay=settings.weight_decay, fused=True
+    optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=settings.weight_decay, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps, pct_start=0.15)
+    resumable = Resumable(partial, model, average, optimizer, round_digest(recipe, name, number))
+    done = resumable.load(schedule)
+    samples = _samples(recipe, name, number, store, done=done, workers=workers)
+    before = sum(part.steps for part in settings.rounds[:number])
+    losses: list[float] = []
+    with (
+        _without_denormals(),
+        closing(Curve(partial.parent, name, number, done=done, before=before)) as curve,
+        bar(f"{name}, round {number}", done=done, total=steps) as shown,
+    ):
+        for step in range(done + 1, steps + 1):
+            crops, labels = next(samples)
+            inputs = prepare_crops(crops.to(device), model.input_size)
+            rate = optimizer.param_groups[0]["lr"]
+            losses.append(_step(model, inputs, labels.float().to(device), optimizer, settings))
+            schedule.step()
+            average.update_parameters(model)
+            shown.update(step, losses[-1])
+            if step % _LOG_STEPS == 0 or step == steps:
+                curve.add(step, float(np.mean(losses)), rate)
+                losses.clear()
+            if step % RESUME_STEPS == 0 and step < steps:
+                resumable.save(step)
+    return average.module.state_dict()
+
+
+def _samples(
+    recipe: Recipe, name: str, number: int, store: Store, *, done: int, workers: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless batches. A round that goes on draws others than those it was trained on before it stopped."""
+    settings = recipe.encoders[name]
+    if done:
+        torch.manual_seed(recipe.seed + done)  # dropout, likewise
+    stream = SampleStream(
+        store, recipe.mixture_of(name), seed=recipe.seed + number + (done << 32), degraded=settings.degraded
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, part.learning_rate, part.steps, pct_start=0.15)
-    samples, losses = iter(loader), []
-    for step in progress(range(1, part.steps + 1), description=type(model).__name__):
-        crops, labels = next(samples)
-        inputs = prepare_crops(crops.to(device), model.input_size)
-        losses.append(_step(model, inputs, labels.float().to(device), optimizer, settings))
-        schedule.step()
-        average.update_parameters(model)
-        if step % 50 == 0:
-            log.write(f"step {step} loss {np.mean(losses[-50:]):.4f}\n")
-    return {k: v.cpu().contiguous() for k, v in average.module.state_dict().items()}
+    for part, (real, fake) in zip(stream.mixture, stream.pools):
+        if not len(real) or (part.draw == "labelled" and not len(fake)):
+            kind = "genuine faces with landmarks" if part.draw == "pairs" else "both genuine and fake faces"
+            raise InputError(
+                f"the recipe draws {part.draw} samples from {', '.join(part.datasets)}, which needs {kind} in the "
+                "split train; the material has none: change the recipe's mixture or add material"
+            )
+    return iter(DataLoader(stream, settings.batch, num_workers=workers, persistent_workers=workers > 0))
 
 
-def _validate(model: Encoder, store: Store, log: TextIO) -> None:
-    for dataset in ("dfdc", "mesonet"):
+@contextmanager
+def _without_denormals() -> Iterator[None]:
+    torch.set_flush_denormal(True)  # squared gradients of a pretrained net underflow; CPUs then crawl
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)  # it is a state of the whole thread, not of this training
+
+
+def _validate(name: str, model: Encoder, store: Store, say: Say) -> None:
+    for dataset in store.labelled(split="val"):
         index = store.where(split="val", datasets=[dataset])
         scores = encode(model, store.crops, index)[1]
         truth = np.array([store.rows[i].is_fake for i in index])
-        log.write(f"validation {dataset} frame AUC {auc(truth, scores):.4f} over {len(index)} crops\n")
+        say(f"{name}: validation {dataset} frame AUC {auc(truth, scores):.4f} over {len(index)} crops")
 
 
 def load_trained(name: str, folder: Path) -> Encoder:
     """Read an encoder that `train_encoder` saved."""
     model = ENCODERS[name]()
-    model.load_state_dict(load_file(folder / f"{name}.safetensors"))
+    load_model(model, folder / f"{name}.safetensors")
     return model.eval()
 
 

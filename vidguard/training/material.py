@@ -1,4 +1,4 @@
-"""From a manifest of pictures and clips to a store of face crops with landmarks, cut by vidguard's own cropper.
+"""From listed pictures and clips to a store of face crops with landmarks, cut by vidguard's own cropper.
 
 A store is a folder: crops.npy (N, 224, 224, 3) uint8 RGB, landmarks.npy (N, 5, 2) float32 in crop pixels (NaN where no
 face was found), rows.csv with N rows: path, label, kind, dataset, split, group, track, time.
@@ -7,8 +7,9 @@ face was found), rows.csv with N rows: path, label, kind, dataset, split, group,
 from __future__ import annotations
 
 import csv
+import io
 import multiprocessing
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -21,12 +22,14 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track as progress
 
-from vidguard.config import VIDEO_SUFFIXES, AnalysisConfig, FaceConfig
+from vidguard.config import AnalysisConfig, FaceConfig
 from vidguard.encoders import CROP
 from vidguard.errors import InputError, SourceError
 from vidguard.faces import FaceDetector, FaceFollower, align_crops, crop_transforms
+from vidguard.forge import Face
+from vidguard.training.listing import Row, is_video
 from vidguard.training.recipe import MaterialRecipe
-from vidguard.types import FrameBatch
+from vidguard.types import FrameBatch, write_whole
 from vidguard.video import open_source
 
 # These come as crops: one in which no face is found is taken whole. The others are cut again like any picture, so that
@@ -34,37 +37,18 @@ from vidguard.video import open_source
 _ALREADY_CROPPED: Final = frozenset({"dfdc", "mesonet"})
 _COLUMNS: Final = ("path", "label", "kind", "dataset", "split", "group", "track", "time")
 
-
-@dataclass(frozen=True)
-class Row:
-    """One face crop's provenance. label: "real" or "fake"; group: source that must not be split; time: seconds."""
-
-    path: str
-    label: str
-    kind: str
-    dataset: str
-    split: str
-    group: str
-    track: int = 0
-    time: float = 0.0
-
-    @property
-    def is_fake(self) -> bool:
-        """Whether the face is synthetic or manipulated."""
-        return self.label == "fake"
-
-
-Face: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.float32], Row]
+Cut: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.float32], Row]
 """Crop (S, S, 3), landmarks (5, 2) in crop pixels, and where they come from."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """Crops with landmarks and rows, memory-mapped."""
+    """Crops with landmarks and rows, memory-mapped; meshes (N, 468, 2) px where they were looked for."""
 
     crops: NDArray[np.uint8]
     landmarks: NDArray[np.float32]
     rows: tuple[Row, ...]
+    meshes: NDArray[np.float32] | None = None
 
     def where(self, *, split: str, datasets: Iterable[str] | None = None) -> NDArray[np.int64]:
         """Positions of a split's rows, optionally of some data sets only."""
@@ -72,44 +56,32 @@ class Store:
         chosen = (i for i, r in enumerate(self.rows) if r.split == split and (wanted is None or r.dataset in wanted))
         return np.fromiter(chosen, np.int64)
 
+    def labelled(self, *, split: str) -> tuple[str, ...]:
+        """Data sets that have both genuine and fake faces in a split."""
+        seen = {(r.dataset, r.is_fake) for r in self.rows if r.split == split}
+        return tuple(sorted(dataset for dataset, is_fake in seen if is_fake and (dataset, False) in seen))
+
+    def face(self, index: int) -> Face:
+        """One crop as the forge takes it; landmarks must be known."""
+        mesh = None if self.meshes is None else np.asarray(self.meshes[index])
+        known = mesh is not None and bool(np.isfinite(mesh).all())
+        return Face(np.asarray(self.crops[index]), self.landmarks[index], mesh if known else None)
+
     def tracks(self, *, split: str, minimum: int) -> list[NDArray[np.int64]]:
         """Positions of every genuine track of at least `minimum` frames, in time order."""
         by_track: dict[tuple[str, int], list[int]] = {}
         for index, row in enumerate(self.rows):
-            if row.split == split and _is_video(row.path) and not row.is_fake:
+            if row.split == split and is_video(row.path) and not row.is_fake:
                 by_track.setdefault((row.path, row.track), []).append(index)
         return [np.asarray(v, np.int64) for v in by_track.values() if len(v) >= minimum]
 
 
-def read_manifest(index: Path, recipe: MaterialRecipe) -> list[Row]:
-    """Read a manifest's training and validation rows; groups that the recipe reserves get the split they are for."""
-    reserved = dict.fromkeys(recipe.temporal_groups, "temporal") | dict.fromkeys(recipe.validation_groups, "val")
-    with index.open(newline="") as file:
-        rows = [_row(r) for r in csv.DictReader(file)]
-    return [replace(r, split=reserved.get(r.group, r.split)) for r in rows if r.split in ("train", "val")]
+def build_store(listed: Sequence[tuple[Path, Row]], folder: Path, recipe: MaterialRecipe, *, workers: int) -> Store:
+    """Cut every face of the listed files into a store, in their order; videos come as tracks.
 
-
-def require_disjoint(rows: Iterable[Row], reserved_groups: Collection[str]) -> None:
-    """Raise InputError when a group stands in two splits, or when a reserved group is missing.
-
-    Rows without a group (unknown source) are taken as they are.
+    Works on `workers` files at a time and holds none but their crops in memory. rows.csv is written last: where it is,
+    the crops are complete. Raises InputError when there is no face at all.
     """
-    splits: dict[tuple[str, str], str] = {}
-    for row in rows:
-        if row.group and splits.setdefault((row.dataset, row.group), row.split) != row.split:
-            raise InputError(f"group {row.group} of {row.dataset} stands in two splits")
-    missing = set(reserved_groups) - {group for _, group in splits}
-    if missing:
-        raise InputError(f"no manifest has the recipe's reserved groups {', '.join(sorted(missing))}")
-
-
-def build_store(manifests: Sequence[Path], folder: Path, recipe: MaterialRecipe, *, workers: int) -> Store:
-    """Cut every face of the manifests' material into a store, in the manifests' order; videos come as tracks.
-
-    Works on `workers` files at a time and holds none but their crops in memory.
-    """
-    listed = [(m.parent / row.path, row) for m in manifests for row in read_manifest(m, recipe)]
-    require_disjoint((row for _, row in listed), (*recipe.validation_groups, *recipe.temporal_groups))
     folder.mkdir(parents=True, exist_ok=True)
     landmarks: list[NDArray[np.float32]] = []
     rows: list[Row] = []
@@ -124,11 +96,14 @@ def build_store(manifests: Sequence[Path], folder: Path, recipe: MaterialRecipe,
                 crops.append(crop)
                 landmarks.append(points)
                 rows.append(row)
+    if not rows:
+        raise InputError(f"no face in any of {len(listed)} files of split train or val; add material")
     np.save(folder / "landmarks.npy", np.stack(landmarks))
-    with (folder / "rows.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(_COLUMNS)
-        writer.writerows([getattr(r, c) for c in _COLUMNS] for r in rows)
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(_COLUMNS)
+    writer.writerows([getattr(r, c) for c in _COLUMNS] for r in rows)
+    write_whole(folder / "rows.csv", table.getvalue().encode(errors="surrogateescape"))
     return open_store(folder)
 
 
@@ -172,10 +147,10 @@ def _detector() -> FaceDetector:
     return FaceDetector(FaceConfig())
 
 
-def _faces_of(recipe: MaterialRecipe, item: tuple[Path, Row]) -> list[Face]:
+def _faces_of(recipe: MaterialRecipe, item: tuple[Path, Row]) -> list[Cut]:
     path, row = item
     try:
-        if _is_video(row.path):
+        if is_video(row.path):
             return list(_video_faces(path, row, _detector(), recipe))
         return list(_still_face(path, row, _detector()))
     except SourceError:
@@ -184,21 +159,19 @@ def _faces_of(recipe: MaterialRecipe, item: tuple[Path, Row]) -> list[Face]:
 
 def open_store(folder: Path) -> Store:
     """Open what `build_store` wrote."""
-    with (folder / "rows.csv").open(newline="") as file:
-        rows = tuple(replace(_row(r), track=int(r["track"]), time=float(r["time"])) for r in csv.DictReader(file))
-    return Store(np.load(folder / "crops.npy", mmap_mode="r"), np.load(folder / "landmarks.npy"), rows)
+    with (folder / "rows.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        rows = tuple(_row(r) for r in csv.DictReader(file))
+    found = folder / "meshes.npy"
+    meshes = np.load(found, mmap_mode="r") if found.is_file() else None
+    return Store(np.load(folder / "crops.npy", mmap_mode="r"), np.load(folder / "landmarks.npy"), rows, meshes)
 
 
 def _row(fields: dict[str, str]) -> Row:
-    path, label, kind, dataset, split, group = (fields[c] for c in _COLUMNS[:6])
-    return Row(path, label, kind, dataset, split, group)
+    path, label, kind, dataset, split, group, track, time = (fields[c] for c in _COLUMNS)
+    return Row(path, label, kind, dataset, split, group, int(track), float(time))
 
 
-def _is_video(path: str) -> bool:
-    return Path(path).suffix.lower() in VIDEO_SUFFIXES
-
-
-def _still_face(path: Path, row: Row, detector: FaceDetector) -> Iterator[Face]:
+def _still_face(path: Path, row: Row, detector: FaceDetector) -> Iterator[Cut]:
     with open_source(path) as reader:
         frame = next((batch.frames for batch in reader.batches()), None)
     if frame is None:
@@ -214,7 +187,7 @@ def _still_face(path: Path, row: Row, detector: FaceDetector) -> Iterator[Face]:
         yield np.asarray(resized, np.uint8), np.full((5, 2), np.nan, np.float32), row
 
 
-def _video_faces(path: Path, row: Row, detector: FaceDetector, recipe: MaterialRecipe) -> Iterator[Face]:
+def _video_faces(path: Path, row: Row, detector: FaceDetector, recipe: MaterialRecipe) -> Iterator[Cut]:
     follower = FaceFollower(detector, AnalysisConfig().faces)
     taken: dict[int, int] = {}
     with open_source(path) as reader:
@@ -225,7 +198,7 @@ def _video_faces(path: Path, row: Row, detector: FaceDetector, recipe: MaterialR
                     yield crop, points, cut
 
 
-def _batch_faces(batch: FrameBatch, row: Row, follower: FaceFollower) -> Iterator[Face]:
+def _batch_faces(batch: FrameBatch, row: Row, follower: FaceFollower) -> Iterator[Cut]:
     faces = [(i, face) for i, frame in enumerate(follower.push(batch)) for face in frame]
     if faces:
         index = torch.tensor([i for i, _ in faces])
@@ -233,7 +206,7 @@ def _batch_faces(batch: FrameBatch, row: Row, follower: FaceFollower) -> Iterato
         yield from _cut(batch.frames, index, points, [replace(row, track=f.track_id, time=f.time) for _, f in faces])
 
 
-def _cut(frames: torch.Tensor, index: torch.Tensor, points: torch.Tensor, rows: list[Row]) -> Iterator[Face]:
+def _cut(frames: torch.Tensor, index: torch.Tensor, points: torch.Tensor, rows: list[Row]) -> Iterator[Cut]:
     crops = align_crops(frames, index, points, CROP).permute(0, 2, 3, 1).numpy()
     transforms = crop_transforms(points, CROP)
     moved = torch.einsum("kij,knj->kni", transforms[:, :, :2], points) + transforms[:, None, :, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from vidguard.encoders import ENCODERS
 from vidguard.errors import InputError
 
 if sys.version_info >= (3, 11):
@@ -17,6 +19,7 @@ else:
     import tomli as tomllib
 
 _STRICT = ConfigDict(extra="forbid")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _FOLDER = Path(__file__).parent / "recipes"
 
 
@@ -28,6 +31,8 @@ class MaterialRecipe:
     max_frames_per_track: int
     validation_groups: tuple[str, ...]
     """Sources kept out of training although a manifest says "train"."""
+    meshes: bool
+    """Whether to find face meshes (needs `vidguard[train]`), for swaps and expressions that follow a face's shape."""
     temporal_groups: tuple[str, ...]
     """Sources whom only the transformer learns from: of people whom the encoders know, it would learn the people."""
 
@@ -74,6 +79,8 @@ class TemporalRecipe:
     batch: int
     learning_rate: float
     weight_decay: float
+    single_frames: tuple[str, ...] | None = None
+    """Data sets whose crops stand as tracks of one frame; left out, all that have genuine and fake ones to validate."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -89,15 +96,34 @@ class Recipe:
     encoders: dict[str, EncoderRecipe]
     temporal: TemporalRecipe
 
+    def __post_init__(self) -> None:
+        """Refuse encoders that this version doesn't have, and a name that can't be a folder's."""
+        unknown = set(self.encoders) - set(ENCODERS)
+        if unknown or not self.encoders:
+            raise ValueError(f"encoders are {', '.join(ENCODERS)}; not {', '.join(sorted(unknown)) or 'none'}")
+        if not all(encoder.rounds for encoder in self.encoders.values()):
+            raise ValueError("every encoder needs at least one round")
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"name {self.name!r}: letters, digits, '.', '_' and '-', as it becomes a folder")
+
+    def mixture_of(self, encoder: str) -> tuple[Draw, ...]:
+        """What an encoder's batches are drawn from."""
+        own = self.encoders[encoder].mixture
+        return self.mixture if own is None else own
+
 
 def load_recipe(name_or_path: str) -> Recipe:
     """Read a recipe by the name of a shipped one or by path. Raises InputError on a missing or malformed file."""
-    shipped = _FOLDER / f"{name_or_path}.toml"
-    path = shipped if shipped.is_file() else Path(name_or_path)
+    path = _FOLDER / f"{name_or_path}.toml" if is_shipped(name_or_path) else Path(name_or_path)
     try:
-        return TypeAdapter(Recipe).validate_python(tomllib.loads(path.read_text()))
+        return TypeAdapter(Recipe).validate_python(tomllib.loads(path.read_text("utf-8")))
     except FileNotFoundError as error:
         names = ", ".join(sorted(p.stem for p in _FOLDER.glob("*.toml")))
-        raise InputError(f"no recipe {name_or_path!r}; shipped recipes: {names}") from error
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise InputError(f"no recipe {name_or_path!r}; shipped recipes: {names}; or give a TOML file") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
         raise InputError(f"{path} is not a recipe: {error}") from error
+
+
+def is_shipped(name: str) -> bool:
+    """Whether a recipe of this name comes with the package."""
+    return (_FOLDER / f"{name}.toml").is_file()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from vidguard.forge import forge_face, sample_degradation, sample_recipe
+from vidguard.forge import Face, forge_kind, nearest_pose, sample_degradation, sample_kind, sample_recipe
 from vidguard.training.material import Store
 from vidguard.training.recipe import Draw
 
@@ -49,15 +49,24 @@ class SampleStream(IterableDataset[tuple[Tensor, float]]):
     def _forged_pair(
         self, index: int, pool: NDArray[np.int64], rng: np.random.Generator
     ) -> Iterator[tuple[Tensor, float]]:
-        pristine, points = np.asarray(self.store.crops[index]), self.store.landmarks[index]
-        donor = donor_points = None
-        if rng.random() < 0.3:
-            other = int(rng.choice(pool))
-            donor, donor_points = np.asarray(self.store.crops[other]), self.store.landmarks[other]
-        forged, _ = forge_face(pristine, points, sample_recipe(rng), donor=donor, donor_landmarks=donor_points)
+        pristine = self.store.face(index)
+        kind = sample_kind(rng, mesh=pristine.mesh is not None)
+        donor = None if kind == "self-blend" else self._donor(pristine, pool, rng)
+        if donor is None or (donor.mesh is None and kind != "swap"):
+            kind = "self-blend"
+        forged, _ = forge_kind(kind, pristine, donor, sample_recipe(rng))
         geometry, degrade = int(rng.integers(2**31)), self._degradation(rng)
-        for image, label in ((pristine, 0.0), (forged, 1.0)):
+        for image, label in ((pristine.image, 0.0), (forged, 1.0)):
             yield _tensor(degrade(place(image, np.random.default_rng(geometry)))), label
+
+    def _donor(self, face: Face, pool: NDArray[np.int64], rng: np.random.Generator) -> Face | None:
+        """Of a few faces the one whose head is held most alike, as a forger would choose."""
+        others = [self.store.face(int(i)) for i in rng.choice(pool, 6)]
+        meshes = [(o.landmarks, o.mesh) for o in others if o.mesh is not None]
+        if face.mesh is None or not meshes:
+            return others[0]
+        with_mesh = [o for o in others if o.mesh is not None]
+        return with_mesh[nearest_pose(face.landmarks, face.mesh, meshes)]
 
 
 def _pools(store: Store, part: Draw) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -70,8 +79,14 @@ def _pools(store: Store, part: Draw) -> tuple[NDArray[np.int64], NDArray[np.int6
 
 
 def place(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Turn, shift, scale and mirror a crop a little, as croppers differ from each other."""
+    """Turn, shift, scale and mirror a crop a little, as croppers differ from each other.
+
+    Some lose their surroundings: DFDC's crops are tight and reach a face's size here with repeated borders, and what
+    only they had would be learnt as theirs.
+    """
     size = image.shape[0]
+    if rng.random() < 0.25:
+        image = _tight(image, rng)
     turned = cv2.getRotationMatrix2D((size / 2, size / 2), rng.normal(0, 5), float(np.exp(rng.normal(0.03, 0.12))))
     matrix = np.array(turned, np.float64)
     matrix[:, 2] += rng.normal(0, 0.025 * size, 2)
@@ -79,6 +94,16 @@ def place(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint
         np.asarray(image), matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return np.ascontiguousarray(placed[:, ::-1] if rng.random() < 0.5 else placed)
+
+
+def _tight(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Repeat the border of a window as wide as a DFDC crop is once its face has the store's size (0.61 of the side)."""
+    size = image.shape[0]
+    side = int(size * rng.uniform(0.55, 0.8))
+    x, y = ((size - side) // 2 + rng.integers(-size // 20, size // 20 + 1, 2)).clip(0, size - side)
+    window = np.asarray(image)[y : y + side, x : x + side]
+    borders = (int(y), int(size - side - y), int(x), int(size - side - x))
+    return np.asarray(cv2.copyMakeBorder(window, *borders, cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _tensor(image: NDArray[np.uint8]) -> Tensor:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import track as progress
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from vidguard.detector import Judge
-from vidguard.forge import forge_stretch, sample_degradation, sample_recipe
+from vidguard.forge import Face, forge_track, h264, sample_degradation, sample_kind, sample_recipe
 from vidguard.temporal import FrameTokens
 from vidguard.training.material import Store
 from vidguard.training.samples import place
@@ -36,24 +40,24 @@ def forged_sequences(store: Store, judge: Judge, *, split: str, forgeries: int, 
     tracks = store.tracks(split=split, minimum=MIN_FRAMES)
     for number, index in enumerate(progress(tracks, description=f"sequences of {split}")):
         rng = np.random.default_rng([seed, number])
-        crops, points = [np.asarray(store.crops[i]) for i in index], [store.landmarks[i] for i in index]
+        faces = [store.face(int(i)) for i in index]
         row = store.rows[index[0]]
         times = np.array([store.rows[i].time for i in index])
         for version in range(forgeries + forgeries // 2):
-            is_fake = np.zeros(len(index), bool)
-            frames = crops
+            frames, is_fake = [face.image for face in faces], np.zeros(len(index), bool)
             if version < forgeries:
                 start, stop = _stretch(len(index), rng)
-                other = tracks[int(rng.integers(len(tracks)))] if rng.random() < 0.3 else index[:0]
-                donors = [(np.asarray(store.crops[i]), store.landmarks[i]) for i in other]
-                jitter = float(rng.choice([0.0, 0.01, 0.03]))
-                recipe = sample_recipe(rng)
-                forged = forge_stretch(
-                    crops[start:stop], points[start:stop], recipe, jitter=jitter, rng=rng, donors=donors
-                )
-                frames = crops[:start] + forged + crops[stop:]
+                other = tracks[int(rng.integers(len(tracks)))]
+                frames[start:stop] = _forged(faces[start:stop], [store.face(int(i)) for i in other], rng)
                 is_fake[start:stop] = True
             yield _encode(judge, _degraded(frames, rng), times, is_fake, source=row.group, dataset=row.dataset)
+
+
+def _forged(faces: list[Face], others: list[Face], rng: np.random.Generator) -> list[NDArray[np.uint8]]:
+    kind = sample_kind(rng, mesh=all(face.mesh is not None for face in (*faces, *others)))
+    jitter = float(rng.choice([0.0, 0.01, 0.03]))
+    made = forge_track(kind, faces, sample_recipe(rng), jitter=jitter, rng=rng, donors=others)
+    return [face.image if one is None else one[0] for face, one in zip(faces, made)]
 
 
 def single_frames(
@@ -77,6 +81,52 @@ def single_frames(
             yield Sequence(whole.tokens[one], whole.logits[one], truth[one], source, row.dataset)
 
 
+def kept_sequences(path: Path, made_from: str, make: Callable[[], list[Sequence]]) -> list[Sequence]:
+    """Encoded sequences from a file, or made and written there: encoding takes minutes, training on them seconds.
+
+    made_from: digest of all that they follow from; a file with another one is written anew.
+    """
+    if path.is_file() and _made_from(path) == made_from:
+        return load_sequences(path)
+    sequences = make()
+    save_sequences(path, sequences, made_from=made_from)
+    return sequences
+
+
+def _made_from(path: Path) -> str | None:
+    with safe_open(path, "pt") as file:
+        return (file.metadata() or {}).get("made_from")
+
+
+def save_sequences(path: Path, sequences: Iterable[Sequence], *, made_from: str = "") -> None:
+    """Write encoded sequences as one safetensors file, whole or not at all."""
+    listed = list(sequences)
+    about = {"lengths": [len(s.is_fake) for s in listed], "sources": [s.source for s in listed]}
+    about["datasets"] = [s.dataset for s in listed]
+    tokens = FrameTokens.join([s.tokens for s in listed])
+    tensors = {f"embedding.{name}": values.contiguous() for name, values in tokens.embeddings.items()}
+    tensors |= {"fused": tokens.frame_logits.contiguous(), "times": tokens.times}
+    tensors["logits"] = torch.from_numpy(np.concatenate([s.logits for s in listed]))
+    tensors["is_fake"] = torch.from_numpy(np.concatenate([s.is_fake for s in listed]))
+    unfinished = path.with_name(path.name + ".partial")
+    save_file(tensors, unfinished, metadata={"sequences": json.dumps(about), "made_from": made_from})
+    unfinished.replace(path)
+
+
+def load_sequences(path: Path) -> list[Sequence]:
+    """Read what `save_sequences` wrote."""
+    with safe_open(path, "pt") as file:
+        about = json.loads(file.metadata()["sequences"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+    embeddings = {n.removeprefix("embedding."): t for n, t in tensors.items() if n.startswith("embedding.")}
+    tokens = FrameTokens(embeddings, tensors["fused"], tensors["times"])
+    logits, is_fake = tensors["logits"].numpy(), tensors["is_fake"].numpy()
+    ends = np.cumsum(about["lengths"]).tolist()
+    parts = [slice(end - length, end) for end, length in zip(ends, about["lengths"])]
+    named = zip(parts, about["sources"], about["datasets"])
+    return [Sequence(tokens[part], logits[part], is_fake[part], source, data) for part, source, data in named]
+
+
 def _stretch(length: int, rng: np.random.Generator) -> tuple[int, int]:
     if rng.random() < 0.5:
         return 0, length
@@ -89,7 +139,9 @@ def _degraded(frames: list[NDArray[np.uint8]], rng: np.random.Generator) -> list
     degrade = sample_degradation(rng)
     geometry = int(rng.integers(2**31))
     # the same seed for every frame: a cropper's bias is steady over a track
-    return [degrade(place(frame, np.random.default_rng(geometry))) for frame in frames]
+    degraded = [degrade(place(frame, np.random.default_rng(geometry))) for frame in frames]
+    # encoded again as a clip: what one frame lost, the next ones inherit
+    return h264(degraded, int(rng.integers(20, 38)), repeatable=True) if rng.random() < 0.5 else degraded
 
 
 def _encode(

@@ -1,0 +1,190 @@
+"""Rounds of an encoder: trained once, tied to their recipe, and gone on with where they were stopped."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from small import NAME, small_recipe, small_store
+
+from vidguard.errors import InputError
+from vidguard.training import frames
+from vidguard.training.frames import load_trained, train_encoder
+from vidguard.training.recipe import Recipe, Round
+
+TWO = (Round(2, 1e-3), Round(1, 1e-4))
+
+
+def run(recipe: Recipe, work: Path) -> list[str]:
+    """Train and give what was said."""
+    said: list[str] = []
+    train_encoder(NAME, recipe, small_store(), work, say=said.append, workers=0)
+    return said
+
+
+def strip(path: Path) -> None:
+    """Make a tensor file as it was before there was a digest in it."""
+    save_file(load_file(path), path)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_an_encoder_trains_saves_and_loads(tmp_path: Path, bfloat16: bool) -> None:
+    said = run(small_recipe(*TWO, bfloat16=bfloat16), tmp_path)
+    loaded = load_trained(NAME, tmp_path).state_dict()
+    last = load_file(tmp_path / f"{NAME}.round1.safetensors")
+    assert all(torch.equal(loaded[key], value) for key, value in last.items())
+    told = [f"{NAME}: validation {dataset} frame" for dataset in ("dfdc", "mesonet")]
+    assert [line.split(" AUC")[0] for line in said[-2:]] == told
+    rows = list(csv.DictReader((tmp_path / f"{NAME}.csv").open()))
+    assert [(row["round"], row["step"]) for row in rows] == [("0", "2"), ("1", "1")]
+    assert 0 < float(rows[0]["learning_rate"]) <= 1e-3
+    assert all(float(row["loss"]) > 0 and float(row["seconds"]) > 0 for row in rows)
+    assert not list(tmp_path.glob("*.partial*"))
+
+
+@pytest.mark.cuda
+def test_an_encoder_trains_on_a_gpu_in_bfloat16(tmp_path: Path) -> None:
+    run(small_recipe(*TWO, bfloat16=True), tmp_path)
+    assert all(torch.isfinite(v).all() for v in load_trained(NAME, tmp_path).state_dict().values())
+
+
+def test_what_is_trained_is_not_trained_again_unless_the_recipe_changed(tmp_path: Path, monkeypatch) -> None:
+    recipe = small_recipe(*TWO)
+    run(recipe, tmp_path)
+    kept = (tmp_path / f"{NAME}.round0.safetensors").read_bytes()
+    trained: list[int] = []
+    real = frames._run_round
+
+    def counted(model, name, number, *more):
+        trained.append(number)
+        return real(model, name, number, *more)
+
+    monkeypatch.setattr(frames, "_run_round", counted)
+    assert "trained already" in run(recipe, tmp_path)[-1]
+    run(small_recipe(*TWO, Round(1, 1e-5)), tmp_path)  # one more round: the first two stand
+    assert trained == [2]
+    assert (tmp_path / f"{NAME}.round0.safetensors").read_bytes() == kept
+    others = small_recipe(Round(3, 1e-3), TWO[1]), small_recipe(*TWO, datasets=("mesonet",))
+    for changed in (replace(recipe, seed=1), *others):
+        with pytest.raises(InputError, match=rf"{NAME}.round0.safetensors was trained by another recipe.*--work"):
+            run(changed, tmp_path)
+    with pytest.raises(InputError, match="round1"):
+        run(small_recipe(TWO[0], Round(1, 3e-4)), tmp_path)
+    assert trained == [2]
+
+
+def test_files_from_before_digests_are_taken_and_it_is_said(tmp_path: Path) -> None:
+    recipe = small_recipe(*TWO)
+    run(recipe, tmp_path)
+    for path in tmp_path.glob("*.safetensors"):
+        strip(path)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.safetensors")}
+    said = run(recipe, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.safetensors")} == before
+    assert len([line for line in said if "taken as it is" in line]) == 3
+    (tmp_path / f"{NAME}.safetensors").unlink()
+    run(recipe, tmp_path)
+    with safe_open(tmp_path / f"{NAME}.safetensors", "pt") as file:
+        assert len(file.metadata()["trained_from"]) == 64
+
+
+class Stopped(Exception):
+    """Stands for a machine that went away."""
+
+
+def repeatable(monkeypatch, *, stop_after: int | None = None, drawn: list[int] | None = None) -> None:
+    """Samples that depend on the step alone, no dropout: a round gone on with can then equal one never stopped."""
+    store = small_store()
+
+    def samples(recipe, name, number, _store, *, done, workers) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for step in range(done, 10**6):
+            if step == stop_after:
+                raise Stopped
+            index = np.random.default_rng([number, step]).integers(0, 6, 4)
+            if drawn is not None:
+                drawn.append(step)
+            crops = torch.from_numpy(store.crops[index]).permute(0, 3, 1, 2)
+            yield crops, torch.tensor([float(store.rows[i].is_fake) for i in index])
+
+    monkeypatch.setattr(frames, "_samples", samples)
+    monkeypatch.setattr(frames, "RESUME_STEPS", 2)
+    monkeypatch.setattr(frames, "_LOG_STEPS", 1)
+    monkeypatch.setattr(torch.nn.functional, "dropout", lambda x, *a, **k: x)
+
+
+def test_a_stopped_round_ends_like_one_never_stopped(tmp_path: Path, monkeypatch) -> None:
+    recipe = small_recipe(Round(1, 1e-3), Round(5, 1e-3))
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "stopped").mkdir()
+    repeatable(monkeypatch)
+    run(recipe, tmp_path / "whole")
+    repeatable(monkeypatch, stop_after=3)
+    with pytest.raises(Stopped):
+        run(recipe, tmp_path / "stopped")
+    assert (tmp_path / "stopped" / f"{NAME}.partial.safetensors").is_file()
+    drawn: list[int] = []
+    repeatable(monkeypatch, drawn=drawn)
+    run(recipe, tmp_path / "stopped")
+    assert drawn == [2, 3, 4]  # from the last save on, and of the second round alone
+    assert not list(tmp_path.rglob("*.partial*"))
+    found, wanted = (load_file(tmp_path / f / f"{NAME}.safetensors") for f in ("stopped", "whole"))
+    for key, value in wanted.items():
+        torch.testing.assert_close(found[key], value, atol=1e-6, rtol=1e-5)
+    for column in ("round", "step", "learning_rate"):
+        tables = [list(csv.DictReader((tmp_path / f / f"{NAME}.csv").open())) for f in ("stopped", "whole")]
+        assert [row[column] for row in tables[0]] == [row[column] for row in tables[1]]
+
+
+def test_a_round_goes_on_with_other_samples_than_it_began_with() -> None:
+    recipe, store = small_recipe(*TWO), small_store()
+    batches = [next(frames._samples(recipe, NAME, 0, store, done=done, workers=0))[0] for done in (0, 0, 200, 400)]
+    assert torch.equal(batches[0], batches[1])
+    assert not any(torch.equal(a, b) for a, b in ((batches[0], batches[2]), (batches[2], batches[3])))
+
+
+def test_a_half_trained_round_of_another_recipe_is_refused_and_damage_told(tmp_path: Path, monkeypatch) -> None:
+    repeatable(monkeypatch, stop_after=3)
+    recipe = small_recipe(Round(5, 1e-3))
+    with pytest.raises(Stopped):
+        run(recipe, tmp_path)
+    with pytest.raises(InputError, match=r"partial\.safetensors was trained by another recipe"):
+        run(small_recipe(Round(5, 2e-3)), tmp_path)
+    (tmp_path / f"{NAME}.partial.safetensors").write_bytes(b"half a file")
+    with pytest.raises(InputError, match=r"partial\.safetensors is damaged .* delete it"):
+        run(recipe, tmp_path)
+
+
+def test_what_a_finished_round_left_behind_does_not_stop_the_next(tmp_path: Path, monkeypatch) -> None:
+    repeatable(monkeypatch, stop_after=3)
+    with pytest.raises(Stopped):
+        run(small_recipe(Round(5, 1e-3)), tmp_path)
+    left = (tmp_path / f"{NAME}.partial.safetensors").read_bytes()
+    repeatable(monkeypatch)
+    run(small_recipe(Round(5, 1e-3)), tmp_path)
+    (tmp_path / f"{NAME}.partial.safetensors").write_bytes(left)  # as if it had been killed before it was removed
+    run(small_recipe(Round(5, 1e-3), Round(1, 1e-4)), tmp_path)
+    assert not list(tmp_path.glob("*.partial*"))
+
+
+def test_a_mixture_that_the_material_cannot_fill_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="labelled samples from elsewhere"):
+        run(small_recipe(*TWO, datasets=("elsewhere",)), tmp_path)
+
+
+def test_losses_go_to_tensorboard_where_it_is_installed(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run(small_recipe(*TWO), tmp_path)
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard" / NAME))
+    events.Reload()
+    assert [event.step for event in events.Scalars("loss")] == [2, 3]

@@ -1,0 +1,204 @@
+"""The stages that make a weight set. Each leaves its output in the work folder and isn't run again where that is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from pydantic import ValidationError
+
+from vidguard.detector import Judge
+from vidguard.errors import InputError, WeightsError
+from vidguard.faces.mesh import FaceMesh
+from vidguard.training.calibrate import calibrate, encoder_figures, fit_fusion
+from vidguard.training.checkpoint import Say, digest, is_made, round_digest
+from vidguard.training.export import export, passport_of, write_card
+from vidguard.training.frames import load_trained, train_encoder
+from vidguard.training.listing import list_material
+from vidguard.training.material import Store, build_store, open_store
+from vidguard.training.meshes import find_meshes
+from vidguard.training.recipe import Recipe
+from vidguard.training.sequences import MIN_FRAMES, forged_sequences, kept_sequences, single_frames
+from vidguard.training.sequences import Sequence as Track
+from vidguard.training.temporal import train_temporal
+from vidguard.types import write_whole
+from vidguard.weights import Calibration, find_weights, read_passport
+
+_MADE_FROM: Final = "made_from"  # in a store: digest of the listed files and of how they were to be cut
+
+
+def train(
+    recipe: Recipe, material: Sequence[Path], work: Path, out: Path, *, only: str | None, workers: int, show: Say
+) -> None:
+    """Run the stages prepare, each encoder's, and temporal in order, or only one; tells of it by `show`.
+
+    Raises InputError for a stage that the recipe hasn't, for material that can't be used, and where the work folder
+    holds what another recipe or other material made.
+    """
+    stages: dict[str, Callable[[Say], None]] = {
+        "prepare": partial(prepare, recipe, material, work, workers),
+        **{name: partial(_encoder, name, recipe, work, workers) for name in recipe.encoders},
+        "temporal": partial(temporal, recipe, work, out),
+    }
+    if only is not None and only not in stages:
+        raise InputError(f"no stage {only!r}; {recipe.name} has {', '.join(stages)}")
+    work.mkdir(parents=True, exist_ok=True)
+
+    def say(line: str) -> None:
+        with (work / "train.log").open("a", encoding="utf-8") as log:
+            log.write(f"{datetime.now().isoformat(timespec='seconds')} {line}\n")
+        show(line)
+
+    for name, stage in stages.items():
+        if only in (None, name):
+            stage(say)
+
+
+def prepare(recipe: Recipe, material: Sequence[Path], work: Path, workers: int, say: Say) -> None:
+    """Cut every face of the material into work/store, a store of aligned crops, and find meshes where wanted.
+
+    The folder gets its name when it is complete. Raises InputError when it is there but was made from something else.
+    """
+    store, unfinished = work / "store", work / "store.partial"
+    listed = list_material(material, recipe.material) if material else []
+    wanted = digest(asdict(recipe.material), [vars(row) for _, row in listed])
+    if store.is_dir():
+        if listed and _made_from(store) not in (None, wanted):
+            raise InputError(
+                f"{store} was cut from other material, or by other settings; use another --work, or delete the folder "
+                "and the encoders that were trained on it"
+            )
+        say(f"prepare: crops are there, in {store}")
+        return
+    if not listed:
+        raise InputError(f"there are no crops in {work}: say with --material what to cut them from")
+    if recipe.material.meshes:
+        FaceMesh()  # what is missing for it is told now, not after hours of cutting
+    if _made_from(unfinished) != wanted:
+        (unfinished / _MADE_FROM).unlink(missing_ok=True)
+        build_store(listed, unfinished, recipe.material, workers=workers)
+        write_whole(unfinished / _MADE_FROM, wanted.encode())
+    if recipe.material.meshes:
+        find_meshes(unfinished, workers=workers)
+    unfinished.rename(store)
+    say(f"prepare: {len(open_store(store).rows)} crops in {store}")
+
+
+def temporal(recipe: Recipe, work: Path, out: Path, say: Say) -> None:
+    """Fuse the trained encoders, train the temporal transformer, calibrate, and export out/<recipe's name>."""
+    store = _store(work)
+    judge = _assemble(recipe, work, say)
+    wanted = _weights_digest(recipe, work)
+    if _exported(recipe, out) == wanted:
+        say(f"temporal: the weights are there; delete {out / recipe.name / 'passport.json'} to make them again")
+        return
+    crops = recipe.temporal.single_frames
+    crops = store.labelled(split="val") if crops is None else crops
+    made_from = digest(_inputs(recipe, work), recipe.seed, recipe.temporal.forgeries_per_track, crops)
+    val_file, training_file = (work / f"sequences.{split}.safetensors" for split in ("val", "temporal"))
+    validation = kept_sequences(val_file, made_from, partial(_validation, recipe, store, judge, crops))
+    fit_fusion(judge, validation)
+    training = kept_sequences(training_file, made_from, partial(_training, recipe, store, judge, crops))
+    with (work / "temporal.log").open("w", buffering=1) as log:
+        history = train_temporal(judge, training, validation, recipe.temporal, seed=recipe.seed, log=log)
+    calibration, levels = _calibrated(judge, validation)
+    shown: dict[str, Any] = {"validation": levels, "encoders": encoder_figures(judge, validation)}
+    shown["temporal"] = {"validation_loss_by_epoch": [round(loss, 4) for loss in history]}
+    shown["trained_from"] = wanted
+    data = tuple(sorted({r.dataset for r in store.rows if r.split == "train"}))
+    export(judge, passport_of(judge, recipe, calibration, shown, data), recipe, out)
+    write_card(out, recipe.name)
+    for level, datasets in levels.items():
+        for dataset, found in datasets.items():
+            say(f"temporal: validation {level} AUC {found['auc']:.3f} over {found['count']} of {dataset}")
+    say(f"temporal: wrote {out / recipe.name}")
+
+
+def _validation(recipe: Recipe, store: Store, judge: Judge, crops: tuple[str, ...]) -> list[Track]:
+    count, seed = recipe.temporal.forgeries_per_track, recipe.seed
+    found = list(forged_sequences(store, judge, split="val", forgeries=count, seed=seed + 1))
+    found += single_frames(store, judge, split="val", datasets=crops, count=10**9, seed=seed + 2, degrade=False)
+    if {bool(fake) for sequence in found for fake in sequence.is_fake} != {False, True}:
+        raise InputError(
+            "nothing to calibrate on: the split val needs a genuine video, or genuine and fake crops of one data set"
+        )
+    return found
+
+
+def _training(recipe: Recipe, store: Store, judge: Judge, crops: tuple[str, ...]) -> list[Track]:
+    """Forged tracks of the reserved people, where the recipe reserves any, and as many single frames.
+
+    With the single frames the transformer learns to trust the encoders where time says nothing.
+    """
+    count, seed = recipe.temporal.forgeries_per_track, recipe.seed
+    split = "temporal" if any(row.split == "temporal" for row in store.rows) else "train"
+    found = list(forged_sequences(store, judge, split=split, forgeries=count, seed=seed + 3))
+    if not found:
+        raise InputError(f"no genuine face is followed for {MIN_FRAMES} frames in the split {split}; add videos")
+    found += single_frames(
+        store, judge, split="train", datasets=crops, count=len(found), seed=seed + 4, degrade=True
+    )
+    return found
+
+
+def _calibrated(judge: Judge, validation: list[Track]) -> tuple[Calibration, dict[str, Any]]:
+    try:
+        calibration, levels = calibrate(judge, validation)
+    except ValidationError as error:  # a scaling that falls with the score isn't one
+        raise InputError(
+            "on the validation material a higher score doesn't mean fake more often, so there is nothing to calibrate: "
+            "the encoders learnt too little; train more steps or on more material"
+        ) from error
+    sources = ", ".join(sorted({sequence.dataset for sequence in validation}))
+    fitted_on = f"validation sources of {sources}, and forgeries of their clips; each family and class weighs the same"
+    return replace(calibration, fitted_on=fitted_on), levels
+
+
+def _encoder(name: str, recipe: Recipe, work: Path, workers: int, say: Say) -> None:
+    train_encoder(name, recipe, _store(work), work, say=say, workers=workers)
+
+
+def _store(work: Path) -> Store:
+    if not (work / "store").is_dir():
+        raise InputError(f"there are no crops in {work}; the stage prepare, with --material, makes them")
+    return open_store(work / "store")
+
+
+def _assemble(recipe: Recipe, work: Path, say: Say) -> Judge:
+    torch.manual_seed(recipe.seed)
+    judge = Judge(tuple(recipe.encoders), {})
+    for name in judge.names:
+        file = work / f"{name}.safetensors"
+        last = round_digest(recipe, name, len(recipe.encoders[name].rounds) - 1)
+        if not is_made(file, last, say):
+            raise InputError(f"{file} is missing; the stage {name} makes it")
+        judge.encoders[name].load_state_dict(load_trained(name, work).state_dict())
+    return judge.eval().to(memory_format=torch.channels_last)
+
+
+def _weights_digest(recipe: Recipe, work: Path) -> str:
+    return digest(asdict(recipe), _inputs(recipe, work))
+
+
+def _inputs(recipe: Recipe, work: Path) -> list[str]:
+    files = [work / "store" / "rows.csv", *(work / f"{name}.safetensors" for name in sorted(recipe.encoders))]
+    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+
+
+def _exported(recipe: Recipe, out: Path) -> str | None:
+    try:
+        found = read_passport(find_weights(recipe.name, out)).figures.get("trained_from")
+    except WeightsError:
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _made_from(store: Path) -> str | None:
+    file = store / _MADE_FROM
+    return file.read_text() if file.is_file() else None
