@@ -241,6 +241,8 @@ class WeightsInfo:
     """Segments at or above it are merged into findings."""
     threshold_note: str
     """What the threshold was chosen for and on what."""
+    calibrated: bool = True
+    """False for imported weights: their numbers order faces, but aren't measured probabilities."""
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -1,8 +1,10 @@
 import io
+from dataclasses import replace
 
 from reports import crowd, no_face, still, two_faces
 from rich.console import Console
 
+from vidguard.render.html import render_html
 from vidguard.render.table import report_table, timeline_text
 from vidguard.types import Interval
 
@@ -23,6 +25,16 @@ def test_table_says_what_where_and_how_sure():
     assert "0:08.0–0:13.0" in text
     assert "too short" in text
     assert "note: NVDEC has no decoder" in text
+
+
+def test_a_score_that_is_not_calibrated_says_so():
+    report = two_faces()
+    assert "not calibrated" not in shown(report_table(report))
+    raw = replace(report, weights=replace(report.weights, calibrated=False))
+    assert "not calibrated" in shown(report_table(raw))
+    page = render_html(raw)
+    assert "<b>not calibrated</b>" in page
+    assert "It is the calibrated probability" not in page
 
 
 def test_strip_shows_height_gap_and_unjudged():

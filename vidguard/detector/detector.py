@@ -85,6 +85,7 @@ class Detector:
             threshold=self.passport.calibration.video_threshold,
             segment_threshold=self.passport.calibration.segment_threshold,
             threshold_note=self.passport.calibration.threshold_note,
+            calibrated=self.passport.calibration.fitted_on is not None,
         )
         self._face_detector = FaceDetector(self.config.faces, device=self.device)
 

@@ -31,6 +31,8 @@ def report_table(report: Report) -> RenderableType:
     if report.fake_prob is not None:
         head.append(f"  P(fake) {percent(report.fake_prob)}", style=_style(report.fake_prob))
         head.append(f"  threshold {percent(report.weights.threshold)}", style="dim")
+        if not report.weights.calibrated:
+            head.append("  not calibrated", style="bold yellow")
     parts: list[RenderableType] = [head, Text(printable(answer.detail))]
     if report.tracks:
         parts.append(_face_table(report))
