@@ -94,16 +94,6 @@ def test_a_path_the_system_refuses_is_no_defect(command):
     assert len(err.splitlines()) == 1
 
 
-def test_models_lists_name_size_and_licence(command, monkeypatch):
-    weights = pytest.importorskip("vidguard.weights")
-    entry = SimpleNamespace(name="base-v1", description="the default", size_bytes=7_300_000, licence="Apache-2.0")
-    monkeypatch.setattr(weights, "list_weights", lambda: (entry,))
-    code, out, _ = command("models")
-    assert code == 0
-    for part in ("base-v1", "7.3 MB", "Apache-2.0", "the default"):
-        assert part in out
-
-
 def test_the_process_ends_with_the_code_and_without_a_traceback(tmp_path):
     done = subprocess.run([*PYTHON_M, "analyze", str(tmp_path / "missing.mp4")], capture_output=True, text=True)
     assert done.returncode == 3

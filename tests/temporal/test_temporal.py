@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidguard.temporal import HOP_FRAMES, WINDOW_FRAMES, FrameTokens, TemporalTransformer, WindowedJudge
+from vidguard.temporal import (
+    HOP_FRAMES,
+    WINDOW_FRAMES,
+    FrameTokens,
+    TemporalTransformer,
+    WindowedJudge,
+    frame_features,
+)
 
 DIMS = {"a": 5, "b": 3}
+VALID_7 = torch.ones(1, 7, dtype=torch.bool)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +47,24 @@ def judge(model: TemporalTransformer, tokens: FrameTokens, padding: int = 0, shi
     with torch.inference_mode():
         embeddings = {n: pad(e) for n, e in tokens.embeddings.items()}
         return model(embeddings, pad(tokens.frame_logits), pad(tokens.times + shift), valid)
+
+
+def test_what_is_read_of_a_frame_is_its_logit_and_how_it_and_the_embeddings_move() -> None:
+    tokens = track(7)
+    read = frame_features({n: e[None] for n, e in tokens.embeddings.items()}, tokens.frame_logits[None], VALID_7)[0]
+    logits = tokens.frame_logits.numpy()
+    expected = [logits / 4, (logits - logits.mean()) / 4, np.diff(logits, prepend=logits[0]) / 4]
+    for name in ("a", "b"):
+        unit = tokens.embeddings[name].numpy() / np.linalg.norm(tokens.embeddings[name].numpy(), axis=1, keepdims=True)
+        expected.append(np.concatenate([[0.0], 1 - (unit[1:] * unit[:-1]).sum(1)]))
+    np.testing.assert_allclose(read.numpy(), np.stack(expected, axis=1), rtol=1e-4, atol=1e-5)
+
+
+def test_only_how_embeddings_move_is_read_not_whose_they_are(model: TemporalTransformer) -> None:
+    tokens = track(12)
+    turned = FrameTokens({n: -3 * e for n, e in tokens.embeddings.items()}, tokens.frame_logits, tokens.times)
+    expected = judge(model, tokens).frame_logits
+    torch.testing.assert_close(judge(model, turned).frame_logits, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("length", [1, 2, 31])

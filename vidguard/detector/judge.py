@@ -37,7 +37,7 @@ class Judge(nn.Module):
         self.names = tuple(sorted(encoders))
         self.encoders = nn.ModuleDict({name: ENCODERS[name]() for name in self.names})
         self.fusion = nn.Linear(len(self.names), 1)
-        self.temporal = TemporalTransformer({n: ENCODERS[n].embedding_dim for n in self.names}, **temporal)
+        self.temporal = TemporalTransformer(self.names, **temporal)
 
     @property
     def device(self) -> torch.device:

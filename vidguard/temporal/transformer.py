@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import Tensor, nn
-
-_EMBEDDING_DROPOUT: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -62,24 +59,16 @@ class Block(nn.Module):
 class TemporalTransformer(nn.Module):
     """Corrects a frame-level logit by what the neighbouring frames of the same face show.
 
-    embedding_dims: encoder name -> embedding width. The heads start at zero, so an untrained model passes the frame
-    logits through: what the transformer adds is a learned correction.
+    Reads no embedding itself, only how far each encoder's embedding moves from frame to frame, and the logits with
+    their changes: from whole embeddings of the few hundred people that temporal material has, it learns the people.
+    The heads start at zero, so an untrained model passes the frame logits through: it adds a learned correction.
     """
 
     def __init__(
-        self,
-        embedding_dims: Mapping[str, int],
-        *,
-        width: int = 96,
-        heads: int = 4,
-        layers: int = 2,
-        dropout: float = 0.2,
+        self, encoders: Iterable[str], *, width: int = 64, heads: int = 4, layers: int = 2, dropout: float = 0.1
     ) -> None:
         super().__init__()
-        self.names = sorted(embedding_dims)
-        self.norms = nn.ModuleDict({n: nn.LayerNorm(embedding_dims[n], elementwise_affine=False) for n in self.names})
-        self.project = nn.ModuleDict({n: nn.Linear(embedding_dims[n], width) for n in self.names})
-        self.read_logits = nn.Linear(2, width)
+        self.read = nn.Linear(3 + len(tuple(encoders)), width)
         self.time = TimeEncoding(width)
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
@@ -98,19 +87,37 @@ class TemporalTransformer(nn.Module):
         valid: (B, T) bool, False marks padding; every window has at least its first frame. T >= 1. What stands at
         padded places changes nothing.
         """
-        weight = valid.float()
         clean = frame_logits.masked_fill(~valid, 0.0)
-        mean = (clean.sum(1) / weight.sum(1)).unsqueeze(1)
-        x = self.read_logits(torch.stack([clean, (clean - mean) * weight], dim=-1) / 4.0)
+        mean = clean.sum(1) / valid.sum(1)
+        x = self.read(frame_features(embeddings, frame_logits, valid))
         x = x + self.time((times - times[:, :1]).masked_fill(~valid, 0.0).float())
-        for name in self.names:
-            clear = self.norms[name](embeddings[name].masked_fill(~valid[..., None], 0.0))
-            # hundreds of dimensions learnt from few people: without dropout the transformer learns the people
-            x = x + self.project[name](F.dropout(clear, _EMBEDDING_DROPOUT, self.training))
         for block in self.blocks:
             x = block(x, valid)
         x = self.norm(x)
         attention = self.pool(x).squeeze(-1).masked_fill(~valid, float("-inf")).softmax(dim=1)
         pooled = reduce(x * attention[..., None], "b t d -> b d", "sum")
         frames = (clean + self.frame_head(x).squeeze(-1)).masked_fill(~valid, 0.0)
-        return TemporalOutput(frames, mean.squeeze(1) + self.window_head(pooled).squeeze(-1))
+        return TemporalOutput(frames, mean + self.window_head(pooled).squeeze(-1))
+
+
+def frame_features(embeddings: Mapping[str, Tensor], frame_logits: Tensor, valid: Tensor) -> Tensor:
+    """What is known of each frame, (B, T, 3 + encoders); 0 where padded.
+
+    The logit, its distance from the window's mean, its step from the frame before (all a quarter of their size, to lie
+    about within 1), and by encoder, in order of names, how far the embedding moved.
+    """
+    clean = frame_logits.masked_fill(~valid, 0.0)
+    mean = (clean.sum(1) / valid.sum(1)).unsqueeze(1)
+    moves = [_moves(embeddings[name].masked_fill(~valid[..., None], 0.0)) for name in sorted(embeddings)]
+    read = torch.stack([clean / 4.0, (clean - mean) / 4.0, _steps(clean) / 4.0, *moves], dim=-1)
+    return read * valid[..., None]
+
+
+def _steps(values: Tensor) -> Tensor:
+    """(B, T) -> each frame's difference from the one before, 0 for the first."""
+    return F.pad(values.diff(dim=1), (1, 0))
+
+
+def _moves(embedding: Tensor) -> Tensor:
+    """(B, T, D) -> (B, T): 1 - cosine to the frame before, 0 for the first."""
+    return F.pad(1.0 - F.cosine_similarity(embedding[:, 1:], embedding[:, :-1], dim=-1), (1, 0))
