@@ -153,7 +153,7 @@ def test_a_picture_takes_the_donors_frame_whose_head_is_held_most_alike(files, m
         (("--out", "x.png", "--chain", "fax"), "choose one of messenger"),
         (("--out", "x.png", "--kind", "swap"), "--donor FILE"),
         (("--out", "x.png", "--from", "3", "--to", "2"), "ends"),
-        (("--out", "nowhere/x.png",), "no folder"),
+        (("--out", "nowhere/x.png"), "no folder"),
         (("--preview", "sheet.mp4"), "must end in"),
         (("--out", "face.png"), "source itself"),
     ],

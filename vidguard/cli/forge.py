@@ -113,9 +113,7 @@ def _wants_meshes(kind: str, preview: Path | None) -> bool:
     return True
 
 
-def _forge(
-    forger: Forger, found: Expanded, targets: dict[Path, Path], preview: Path | None, *, quiet: bool
-) -> int:
+def _forge(forger: Forger, found: Expanded, targets: dict[Path, Path], preview: Path | None, *, quiet: bool) -> int:
     """Forge all files; gives the number of those that couldn't be."""
     from vidguard.protocols.forger import write_picture
 

@@ -42,9 +42,9 @@ def train(
     work: Annotated[
         Path | None, typer.Option("--work", metavar="DIR", help="Folder for crops, checkpoints and logs.")
     ] = None,
-    out_dir: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder of weight sets to write into.")
-    ] = Path("weights"),
+    out_dir: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of weight sets to write into.")] = Path(
+        "weights"
+    ),
     only: Annotated[
         str | None,
         typer.Option("--only", metavar="STAGE", help="prepare, an encoder's name, temporal, or card (CARD.md alone)."),

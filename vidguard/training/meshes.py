@@ -32,7 +32,7 @@ def find_meshes(folder: Path, *, workers: int) -> None:
 
 def pristine(store: Store) -> NDArray[np.int64]:
     """Positions of genuine faces with landmarks."""
-    known = np.isfinite(store.landmarks).all((1, 2))
+    known = np.asarray(np.isfinite(store.landmarks).all((1, 2)))
     return np.array([i for i, r in enumerate(store.rows) if not r.is_fake and known[i]], np.int64)
 
 

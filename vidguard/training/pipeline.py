@@ -141,9 +141,7 @@ def _training(recipe: Recipe, store: Store, judge: Judge, crops: tuple[str, ...]
     found = list(forged_sequences(store, judge, split=split, forgeries=count, seed=seed + 3))
     if not found:
         raise InputError(f"no genuine face is followed for {MIN_FRAMES} frames in the split {split}; add videos")
-    found += single_frames(
-        store, judge, split="train", datasets=crops, count=len(found), seed=seed + 4, degrade=True
-    )
+    found += single_frames(store, judge, split="train", datasets=crops, count=len(found), seed=seed + 4, degrade=True)
     return found
 
 
