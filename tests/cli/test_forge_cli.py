@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -156,6 +158,12 @@ def test_a_picture_takes_the_donors_frame_whose_head_is_held_most_alike(files, m
         (("--out", "nowhere/x.png"), "no folder"),
         (("--preview", "sheet.mp4"), "must end in"),
         (("--out", "face.png"), "source itself"),
+        (("--preview", "face.png"), "source itself"),
+        (("--out", "other.png", "--kind", "swap", "--donor", "other.png"), "donor itself"),
+        (("--preview", "other.png", "--donor", "other.png"), "donor itself"),
+        (("--out", "x.png", "--preview", "./x.png"), "where --out writes"),
+        (("--out", "x.png", "--strength", "11"), "--strength"),
+        (("--out", "x.png", "--strength", "nan"), "--strength"),
     ],
 )
 def test_what_cant_be_done_is_said_before_anything_is_read(command, files, monkeypatch, arguments, word):
@@ -165,6 +173,55 @@ def test_what_cant_be_done_is_said_before_anything_is_read(command, files, monke
     assert code == 2
     assert word in " ".join(err.replace("│", " ").split())
     assert sorted(files.iterdir()) == before
+
+
+def test_of_several_no_forgery_falls_on_a_source_the_donor_or_the_preview(command, tmp_path):
+    content = {name: name.encode() for name in ("a.png", "a.png.forged.png", "b.png")}
+    for name, data in content.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "in").mkdir()
+    for name in ("c.png", "d.png"):
+        (tmp_path / "in" / name).write_bytes(b"")
+    inner, taken = tmp_path / "in", tmp_path / "c.png.forged.png"
+    for arguments, word in (
+        ((tmp_path / "a.png", tmp_path / "a.png.forged.png", "--out", tmp_path), "source itself"),
+        ((inner, "--out", tmp_path, "--kind", "swap", "--donor", taken), "donor itself"),
+        ((inner, "--out", tmp_path, "--preview", taken), "where --out writes"),
+    ):
+        code, _, err = command("forge", *arguments)
+        assert code == 2
+        assert word in " ".join(err.replace("│", " ").split())
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == content
+
+
+def test_a_clip_is_forged_without_a_second_copy_of_it_in_memory(files):
+    from vidguard.protocols.forger import Forger, Order
+
+    forger = Forger(Order())
+    subject = forger.read(files / "clip.mp4")
+    clip = subject.clip
+    longer = replace(clip, frames=clip.frames * 4)
+    chosen = list(range(len(longer.frames)))
+    frames = forger._frames(
+        replace(subject, clip=longer, chosen=chosen, faces=subject.faces * 4), np.random.default_rng(0)
+    )
+    tracemalloc.start()
+    try:
+        made = sum((frame != genuine).any() for frame, genuine in zip(frames, longer.frames))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert made == 60
+    assert peak < 30 * clip.frames[0].nbytes
+
+
+@pytest.mark.parametrize("strength", [-0.1, 10.5, 1e6, float("inf"), float("nan")])
+def test_a_strength_beyond_what_can_be_forged_is_refused(strength):
+    from vidguard.errors import InputError
+    from vidguard.protocols.forger import Order
+
+    with pytest.raises(InputError, match="0 to 10"):
+        Order(strength=strength)
 
 
 def test_a_target_that_cant_hold_the_source_is_refused(command, files, tmp_path):

@@ -44,7 +44,7 @@ def test_an_imported_set_is_listed_after_the_shipped_ones(command, net):
         "description": "Meso4 imported from net.safetensors.",
         "licence": "Apache-2.0",
         "encoders": ["meso4"],
-        "parameters": 28_026,  # 27,977 of Meso-4, two of the fusion that changes nothing, 47 zeros
+        "parameters": 28_011,  # 27,977 of Meso-4, two of the fusion that changes nothing, 32 zeros
         "size_mb": mine["size_mb"],
         "calibrated_on": None,
         "validation": {},
@@ -62,7 +62,7 @@ def test_the_table_shows_what_is_known_of_each_set(command, net, monkeypatch):
     for material, figures in passport.figures["validation"]["video"].items():
         assert f"{material} {figures['auc']:.3f}" in out
     size = f"{entry.size_bytes / 1e6:.1f} MB"
-    for part in (*passport.encoders, entry.licence, size, "28,026", "0.1 MB", "not calibrated", "not stated"):
+    for part in (*passport.encoders, entry.licence, size, "28,011", "0.1 MB", "not calibrated", "not stated"):
         assert part in out
     assert str(net.parent / "sets" / "mine") in out
 
@@ -73,6 +73,54 @@ def test_a_folders_manifest_writes_no_control_codes_to_the_terminal(command, net
     out = command("models", net.parent / "sets")[1]
     assert "[31mred" in out
     assert not set(out) & {"\x1b", "\x07"}
+
+
+def figures_of(folder: Path, figures: object) -> None:
+    """Give a set other figures, and the manifest their sha256."""
+    path = folder / "passport.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"figures": figures}))
+    enter_in_manifest(folder.parent, folder.name, "", "")
+
+
+@pytest.mark.parametrize(
+    "validation",
+    [
+        [],
+        {"video": None},
+        {"video": [0.5]},
+        {"video": {"x": None, "y": 0.5}},
+        {"video": {"x": {"auc": None}, "y": {"auc": "0.9"}, "z": {"auc": True}, "u": {"auc": 10**400}, "v": {}}},
+    ],
+)
+def test_figures_that_are_no_numbers_are_left_out(command, net, monkeypatch, validation):
+    monkeypatch.setenv("COLUMNS", "250")
+    import_as(command, net, "strange")
+    import_as(command, net, "sound")
+    sets = net.parent / "sets"
+    figures_of(sets / "sound", {"validation": {"video": {"known": {"auc": 0.75}}}})
+    figures_of(sets / "strange", {"validation": validation})
+    code, out, err = command("models", sets)
+    assert (code, err) == (0, "")
+    assert str(sets / "strange") in out
+    assert "known 0.750" in out
+    assert out.count("none") == 1  # the strange set
+
+
+def test_a_damaged_set_hides_no_other(command, net, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "250")
+    sets = net.parent / "sets"
+    for name in ("first", "last"):
+        import_as(command, net, name)
+    (sets / "first" / "passport.json").write_text("{}")
+    for more in ((), ("--json",)):
+        code, out, err = command("models", sets, *more)
+        assert code == 3
+        assert err.startswith(f"vidguard: {sets / 'first'}: ")
+        assert "is damaged" in err
+        assert len(err.splitlines()) == 1
+        assert str(sets / "last") in out
+        assert str(sets / "first") not in out
+    assert [one["name"] for one in json.loads(out)][-1] == "last"
 
 
 def test_what_cant_be_done_is_one_line_and_2(command, net, tmp_path):

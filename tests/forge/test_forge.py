@@ -100,6 +100,25 @@ def test_a_stretch_is_unsteady_by_its_jitter_and_skips_unseen_faces() -> None:
     np.testing.assert_array_equal(steady[2], PICTURE)
 
 
+def test_pixels_outside_the_mask_change_only_where_the_surroundings_are_softened() -> None:
+    for softened in (False, True):
+        forged, mask = forge_face(PICTURE, POINTS, recipe(soften_target=softened, detail=0.5))
+        assert (forged != PICTURE)[mask == 0].any() == softened
+
+
+@pytest.mark.parametrize(
+    "changes", [{"scale": 1e-9}, {"scale": 0.0}, {"scale": 6.0}, {"scale": float("nan")}, {"shift": (0.0, -1e6)}]
+)
+def test_a_paste_too_far_off_to_be_warped_in_time_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=next(iter(changes))):
+        recipe(**changes)
+
+
+def test_the_largest_strength_that_can_be_ordered_gives_recipes() -> None:
+    for seed in range(300):
+        sample_recipe(np.random.default_rng(seed), strength=10.0)
+
+
 def error(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a.astype(int) - b).mean())
 

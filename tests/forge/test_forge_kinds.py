@@ -23,6 +23,7 @@ from vidguard.forge import (
     forge_stretch,
     forge_track,
     mesh_outline,
+    preview_sheet,
     sample_kind,
     sample_recipe,
 )
@@ -96,6 +97,17 @@ def test_poisson_blending_leaves_no_step_at_the_edge() -> None:
     assert (seamless != PICTURE).any()
 
 
+@pytest.mark.parametrize("opacity", [0.5, 0.75])
+def test_a_poisson_blend_half_transparent_is_a_part_of_the_whole_one(opacity: float) -> None:
+    source = PICTURE.astype(np.float32) * 0.6 + 70
+    recipe = replace(PLAIN, seamless=True)
+    opaque, whole_mask = forge_face(PICTURE, POINTS, recipe, source=source)
+    forged, mask = forge_face(PICTURE, POINTS, replace(recipe, opacity=opacity), source=source)
+    np.testing.assert_allclose(mask, opacity * whole_mask, atol=1e-6)
+    expected = PICTURE + opacity * (opaque.astype(float) - PICTURE)
+    assert np.abs(forged - expected).max() <= 1  # both are rounded
+
+
 def test_what_is_missing_is_named() -> None:
     for kind in NEEDS_DONOR:
         with pytest.raises(InputError, match="donor"):
@@ -127,7 +139,7 @@ def test_training_draws_four_kinds_as_often_as_ever() -> None:
 def test_a_track_is_forged_frame_by_frame_with_its_donors_in_turn(kind: str) -> None:
     faces = [FACE, None, FACE, FACE]
     donors = [DONOR, DONOR, replace(DONOR, mesh=grid_mesh(5, jitter=4.0), landmarks=STRANGER_POINTS + 2)]
-    made = forge_track(kind, faces, PLAIN, jitter=0.0, rng=np.random.default_rng(0), donors=donors)
+    made = list(forge_track(kind, faces, PLAIN, jitter=0.0, rng=np.random.default_rng(0), donors=donors))
     assert made[1] is None
     for index, donor in ((0, 0), (2, 2), (3, 2)):
         one = made[index]
@@ -135,6 +147,20 @@ def test_a_track_is_forged_frame_by_frame_with_its_donors_in_turn(kind: str) -> 
         picture, mask = forge_kind(kind, FACE, donors[donor], PLAIN)
         np.testing.assert_array_equal(one[0], picture)
         np.testing.assert_array_equal(one[1], mask)
+
+
+def test_a_frame_is_forged_when_it_is_asked_for() -> None:
+    faces = [FACE, replace(FACE, mesh=None)]
+    made = forge_track("mesh-swap", faces, PLAIN, jitter=0.0, rng=np.random.default_rng(0), donors=[DONOR])
+    assert next(made) is not None
+    with pytest.raises(InputError, match="mesh of both"):
+        next(made)
+
+
+def test_a_kind_that_cant_be_made_says_so_on_the_sheet() -> None:
+    sheets = [preview_sheet("", [FACE], None, PLAIN, kind=kind, fps=25.0) for kind in ("self-blend", "swap")]
+    assert sheets[0].shape == sheets[1].shape
+    assert (sheets[0] != sheets[1]).any()
 
 
 def test_a_stretch_is_a_track_of_self_blends_or_swaps() -> None:

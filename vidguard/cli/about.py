@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from vidguard.cli.terminal import complain, out
+from vidguard.errors import WeightsError
 from vidguard.render.words import printable
 
 if TYPE_CHECKING:
     from vidguard.weights import WeightEntry
+
+FAILED: Final = 3
 
 
 def models(
@@ -24,17 +28,25 @@ def models(
 ) -> None:
     """List the weight sets: encoders, parameters, size, validation figures and licence.
 
-    A set in a FOLDER is used by its path, as `--weights FOLDER/NAME`.
+    A set in a FOLDER is used by its path, as `--weights FOLDER/NAME`. Where one is damaged, the others are listed
+    and the exit code is 3.
     """
     from vidguard.weights import list_weights
 
-    sets = [_facts(entry, entry.name) for entry in list_weights()]
+    entries = [(entry, entry.name) for entry in list_weights()]
     for folder in folders or ():
-        sets += [_facts(entry, str(entry.folder)) for entry in list_weights(folder)]
+        entries += [(entry, str(entry.folder)) for entry in list_weights(folder)]
+    sets = []
+    for entry, load in entries:
+        try:
+            sets.append(_facts(entry, load))
+        except WeightsError as error:
+            complain(f"{load}: {error}")
     if as_json:
         sys.stdout.write(json.dumps(sets, indent=2) + "\n")
     else:
         _show(sets)
+    raise typer.Exit(FAILED if len(sets) < len(entries) else 0)
 
 
 def schema() -> None:
@@ -67,8 +79,6 @@ def _show(sets: list[dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from vidguard.cli.terminal import out
-
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("name", style="bold", overflow="fold")
     table.add_column("encoders", no_wrap=True)
@@ -77,12 +87,26 @@ def _show(sets: list[dict[str, Any]]) -> None:
     table.add_column("video AUC, validation")
     table.add_column("what it is, licence")
     for one in sets:
-        areas = [f"{data} {figures['auc']:.3f}" for data, figures in one["validation"].get("video", {}).items()]
         words = [one["description"], one["licence"]]
         if one["calibrated_on"] is None:
             words.insert(1, "not calibrated")
         size = (f"{one['parameters']:,}", f"{one['size_mb']:.1f} MB")
-        cells = ([one["load"]], one["encoders"], *([text] for text in size), areas or ["none"], words)
+        areas = _areas(one["validation"]) or ["none"]
+        cells = ([one["load"]], one["encoders"], *([text] for text in size), areas, words)
         # a folder's manifest is anybody's: what it says must not reach the terminal as control codes
         table.add_row(*(Text("\n".join(printable(line) for line in cell)) for cell in cells))
     out().print(table)
+
+
+def _areas(validation: Any) -> list[str]:
+    """Each material and its video AUC. A passport's figures have no fixed form: what isn't an AUC is left out."""
+    lines = []
+    for data, figures in _entries(_entries(validation).get("video")).items():
+        auc = _entries(figures).get("auc")
+        if isinstance(auc, int | float) and not isinstance(auc, bool) and 0 <= auc <= 1:
+            lines.append(f"{data} {auc:.3f}")
+    return lines
+
+
+def _entries(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -35,7 +35,9 @@ def forge(
         typer.Option(metavar="FILE", help="Picture or clip of another person: for swap, mesh-swap and reenactment."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Fixes every draw.")] = 0,
-    strength: Annotated[float, typer.Option(min=0, help="Of every visible difference; 1 is as in training.")] = 1.0,
+    strength: Annotated[
+        float, typer.Option(min=0, max=10, help="Of every visible difference; 1 is as in training.")
+    ] = 1.0,
     chain: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Then send it as messenger, social-480p, social-hevc or re-recorded."),
@@ -61,6 +63,7 @@ def forge(
     _check(order.kind, target, donor, preview)
     found = expand(sources)
     targets = _targets(found, target)
+    _keep_apart(found, targets, donor, preview)
     for problem in found.problems:
         complain(problem)
     failed = len(found.problems)
@@ -94,9 +97,28 @@ def _targets(found: Expanded, target: Path | None) -> dict[Path, Path]:
         return mirrored(found.files, target)
     if target.is_dir():
         raise typer.BadParameter(f"{target} is a folder; with one source give a file", param_hint="--out")
-    if target.resolve() in {file.resolve() for file in found.files}:
-        raise typer.BadParameter(f"{target} is the source itself", param_hint="--out")
     return dict.fromkeys(found.files, target)
+
+
+def _keep_apart(found: Expanded, targets: dict[Path, Path], donor: Path | None, preview: Path | None) -> None:
+    """Refuse to write over what is read, or to one file twice."""
+    from vidguard.protocols.forger import CLIP_SUFFIX, STILL_SUFFIX
+
+    # which of both it will be shows only when a source is read
+    suffixes = (STILL_SUFFIX, CLIP_SUFFIX) if found.several else ("",)
+    written = [("--out", _named(path, suffix)) for path in targets.values() for suffix in suffixes]
+    taken = {} if donor is None else {donor.resolve(): "the donor itself"}
+    taken |= {file.resolve(): "the source itself" for file in found.files}
+    for option, path in written if preview is None else (*written, ("--preview", preview)):
+        if path.resolve() in taken:
+            why = f"{path} is {taken[path.resolve()]} and would be lost; give another name"
+            raise typer.BadParameter(why, param_hint=option)
+        taken[path.resolve()] = "where --out writes"
+
+
+def _named(target: Path, suffix: str) -> Path:
+    """Where one of several forgeries goes; a lone one, without a suffix to add, keeps the name it was given."""
+    return target.with_name(f"{target.name}.forged{suffix}") if suffix else target
 
 
 def _wants_meshes(kind: str, preview: Path | None) -> bool:
@@ -150,5 +172,5 @@ def _one(
         return sheet, ""
     if several:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target = target.with_name(target.name + ".forged" + subject.suffix)
+        target = _named(target, subject.suffix)
     return sheet, forger.write(subject, target)

@@ -7,7 +7,7 @@ the blending boundary and the mismatch of colour, sharpness and position inside 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -17,6 +17,8 @@ from vidguard.errors import InputError
 from vidguard.forge.regions import REGIONS, FloatImage, face_window, region_outline, soft_mask
 
 ByteImage = NDArray[np.uint8]
+_SCALES: Final = (0.2, 5.0)
+_LARGEST_SHIFT: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class BlendRecipe:
     detail: float
     """Resolution of the pasted face relative to its surroundings: below 1 reduced and enlarged, above 1 sharpened."""
     soften_target: bool
-    """Apply `detail` to the surroundings instead."""
+    """Apply `detail` to the surroundings instead, beyond the mask as well."""
     color_match: float
     """How far a pasted source's colours are moved to the target's, 0..1."""
     seamless: bool = False
@@ -52,8 +54,13 @@ class BlendRecipe:
         """Refuse values that don't describe a forgery."""
         if self.region not in REGIONS:
             raise InputError(f"region must be one of {', '.join(REGIONS)}; got {self.region!r}")
-        if not 0 < self.opacity <= 1 or self.detail <= 0 or self.scale <= 0:
-            raise InputError("opacity must lie in (0, 1]; detail and scale must be positive")
+        if not 0 < self.opacity <= 1 or self.detail <= 0:
+            raise InputError("opacity must lie in (0, 1]; detail must be positive")
+        # far beyond these OpenCV mirrors the picture back and forth for each pixel, seconds to hours
+        if not _SCALES[0] <= self.scale <= _SCALES[1]:
+            raise InputError(f"scale must lie in {list(_SCALES)}, got {self.scale:g}; forge with less strength")
+        if not all(abs(part) <= _LARGEST_SHIFT for part in self.shift):
+            raise InputError(f"shift must be at most {_LARGEST_SHIFT:g} interocular distances, got {self.shift}")
         if not 0 <= self.strength < np.inf:
             raise InputError(f"strength must be finite and not negative, got {self.strength}")
 
@@ -102,7 +109,8 @@ def forge_face(
     image: (H, W, 3) uint8 RGB; landmarks: (5, 2) px; source: (H, W, 3), what is pasted, already lying on the face (see
     `vidguard.forge.sources`), without one the face is blended with a changed copy of itself; outline: (K, 2) px, what
     is replaced where it isn't the recipe's region. Gives the forged picture and the mask (H, W) float32 in [0, 1] of
-    what was replaced. Deterministic in its arguments.
+    what was pasted over. Pixels where it is 0 stay as they are, unless the recipe's `soften_target` changes the
+    sharpness around the face. Deterministic in its arguments.
     """
     check_face(image, landmarks)
     if source is not None and source.shape != image.shape:
@@ -121,11 +129,12 @@ def forge_face(
     else:
         source = _change_detail(source, recipe.detail)
     placed = _placement(recipe, local)
-    mask = _warp(mask, placed, target.shape, cv2.BORDER_CONSTANT) * np.float32(recipe.opacity)
+    mask = _warp(mask, placed, target.shape, cv2.BORDER_CONSTANT)
     source = _warp(source, placed, target.shape, cv2.BORDER_REFLECT_101)
     forged, whole_mask = image.copy(), np.zeros(image.shape[:2], np.float32)
     if recipe.seamless:
         source = _seamless(source, target, mask)
+    mask *= np.float32(recipe.opacity)
     blended = target + mask[..., None] * (source - target)
     forged[y0:y1, x0:x1] = np.clip(np.round(blended), 0, 255).astype(np.uint8)
     whole_mask[y0:y1, x0:x1] = mask

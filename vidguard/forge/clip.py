@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,24 +20,24 @@ def forge_track(
     jitter: float,
     rng: np.random.Generator,
     donors: Sequence[Face] = (),
-) -> list[tuple[ByteImage, FloatImage] | None]:
+) -> Iterator[tuple[ByteImage, FloatImage] | None]:
     """Forge one face through consecutive frames; gives per frame the picture and the mask, as `forge_kind` does.
+
+    Each frame is forged when it is asked for, so that a clip's masks needn't fit into memory.
 
     faces: the face in each frame, None where it isn't seen, and None is given back; jitter: standard deviation of the
     pasted face's wander per frame, interocular distances; donors: another person's frames, taken in turn (the last one
-    stays when they run out). Raises InputError where the kind needs a donor or a mesh that is missing.
+    stays when they run out). The frame that needs a donor or a mesh that is missing raises InputError.
     """
-    forged: list[tuple[ByteImage, FloatImage] | None] = []
     wander = np.zeros(2)
     for index, face in enumerate(faces):
         # a mean-reverting walk: unsteady as a per-frame generator is, but never drifting off the face
         wander = 0.7 * wander + rng.normal(0.0, jitter, 2)
         if face is None:
-            forged.append(None)
+            yield None
             continue
         donor = donors[min(index, len(donors) - 1)] if donors else None
-        forged.append(forge_kind(kind, face, donor, recipe.moved(float(wander[0]), float(wander[1]))))
-    return forged
+        yield forge_kind(kind, face, donor, recipe.moved(float(wander[0]), float(wander[1])))
 
 
 def forge_stretch(

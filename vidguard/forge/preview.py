@@ -96,9 +96,9 @@ def _sent(
     rng = np.random.default_rng(recipe.seed)
     try:
         made = forge_track(kind, faces, recipe, jitter=0.0, rng=rng, donors=() if donor is None else [donor])
+        frames = [one[0] for one in made if one is not None]
     except InputError as why:
         return [_labelled(_blank(str(why)), f"{kind}, sent")]
-    frames = [one[0] for one in made if one is not None]
     cells = [_labelled(window.cut(frames[len(frames) // 2]), f"{kind}, unsent")]
     for chain in CHAINS:
         sent = send(chain, frames, fps=fps, rng=np.random.default_rng(recipe.seed))[len(frames) // 2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,10 +32,12 @@ from vidguard.types import write_whole
 from vidguard.video import write_video
 
 PICTURE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+STILL_SUFFIX: Final = ".png"
 CLIP_SUFFIX: Final = ".mp4"
 _MAX_BYTES: Final = 2_000_000_000  # of frames held in memory, 29 s at 720p and 25 frames/s
 _JITTER: Final = 0.01  # of the pasted face per frame, interocular distances: a steady generator's
 _PREVIEW_FRAMES: Final = 12  # as many as show what codecs do between frames
+_MAX_STRENGTH: Final = 10.0  # ten times training's; far beyond, nothing of a face is left and warps take for ever
 _CRF: Final = 12  # the written file's own loss is far below what a chain does
 
 
@@ -54,6 +56,8 @@ class Order:
         """Refuse what can't be made."""
         if self.kind not in KINDS:
             raise InputError(f"no kind {self.kind!r}; choose one of {', '.join(KINDS)}")
+        if not 0 <= self.strength <= _MAX_STRENGTH:
+            raise InputError(f"strength must lie in 0 to {_MAX_STRENGTH:g}, got {self.strength:g}")
         if self.chain is not None and self.chain not in CHAINS:
             raise InputError(f"no chain {self.chain!r}; choose one of {', '.join(CHAINS)}")
         if self.start is not None and self.end is not None and not self.start < self.end:
@@ -72,7 +76,7 @@ class Subject:
     @property
     def suffix(self) -> str:
         """What a forgery of it is written as, unless another kind of picture is asked for."""
-        return ".png" if self.clip.is_still else CLIP_SUFFIX
+        return STILL_SUFFIX if self.clip.is_still else CLIP_SUFFIX
 
 
 class Forger:
@@ -117,18 +121,11 @@ class Forger:
         if order.kind in NEEDS_DONOR and not self._donors:
             raise InputError(f"a {order.kind} needs a picture or clip of another person as its donor")
         rng = np.random.default_rng(order.seed)
-        recipe = sample_recipe(rng, strength=order.strength)
-        jitter = 0.0 if clip.is_still else _JITTER
-        donors = self._alike(subject.faces[0]) if clip.is_still else self._donors
-        made = forge_track(order.kind, subject.faces, recipe, jitter=jitter, rng=rng, donors=donors)
-        frames = list(clip.frames)
-        for k, one in zip(subject.chosen, made):
-            if one is not None:
-                frames[k] = one[0]
+        frames = self._frames(subject, rng)
         if order.chain is not None:
-            frames = send(order.chain, frames, fps=clip.frame_rate, rng=rng)
+            frames = iter(send(order.chain, list(frames), fps=clip.frame_rate, rng=rng))
         if clip.is_still:
-            write_picture(target, frames[0])
+            write_picture(target, next(frames))
         else:
             write_video(target, zip(frames, clip.times), crf=_CRF, frame_rate=clip.frame_rate)
         return f"{target}: {self._said(subject)}"
@@ -140,6 +137,17 @@ class Forger:
         donor = next(iter(self._alike(faces[len(faces) // 2])), None)
         rate = subject.clip.frame_rate
         return preview_sheet(subject.name, faces, donor, recipe, kind=self.order.kind, fps=rate)
+
+    def _frames(self, subject: Subject, rng: np.random.Generator) -> Iterator[NDArray[np.uint8]]:
+        """All of the clip's frames, each forged, where it is to be, only when it is asked for."""
+        order, clip, chosen = self.order, subject.clip, set(subject.chosen)
+        recipe = sample_recipe(rng, strength=order.strength)
+        jitter = 0.0 if clip.is_still else _JITTER
+        donors = self._alike(subject.faces[0]) if clip.is_still else self._donors
+        made = forge_track(order.kind, subject.faces, recipe, jitter=jitter, rng=rng, donors=donors)
+        for k, frame in enumerate(clip.frames):
+            one = next(made) if k in chosen else None
+            yield frame if one is None else one[0]
 
     def _alike(self, face: Face | None) -> list[Face]:
         """Of the donor's frames the one whose head is held most alike, where meshes tell; else the first."""
