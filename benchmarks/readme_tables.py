@@ -35,6 +35,7 @@ def table() -> str:
     ]
     if "peer" in development:
         lines += ["", _peer(development["peer"])]
+    lines += ["", *_degraded(json.loads((ROOT / "benchmarks/accuracy/results/validation.json").read_text()))]
     speed = json.loads((ROOT / "benchmarks/speed/results/cpu.json").read_text())
     lines += ["", f"Speed ({speed['environment']['machine']}; `benchmarks/speed/speed.py`):", ""]
     lines += ["| Clip | Detects, frames/s | facenet-pytorch | Video analysed, s/s |", "|---|---|---|---|"]
@@ -45,6 +46,19 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def _degraded(validation: dict[str, Any]) -> list[str]:
+    """Rows of degradations, columns of validation sets."""
+    sets = validation["degraded"]
+    labels = list(next(iter(sets.values())))
+    return [
+        "Frame AUC on validation crops after degradation (`benchmarks/accuracy/validation.py`):",
+        "",
+        f"| Crops | {' | '.join(labels)} |",
+        "|---|" + "---|" * len(labels),
+        *(f"| {name} | {' | '.join(_auc(rows[label]) for label in labels)} |" for name, rows in sets.items()),
+    ]
+
+
 def _peer(peer: dict[str, Any]) -> str:
     areas = ", ".join(f"{name} {f['auc']:.3f}" for name, f in peer["figures"].items() if "auc" in f)
     low, high = peer["auc_difference_95_by_source"]
@@ -53,6 +67,10 @@ def _peer(peer: dict[str, Any]) -> str:
         f"On the same videos {peer['name']} ({peer['protocol']['name']}'s frames) has a video AUC of {areas};\n"
         f"vidguard less the peer, pooled: {difference}."
     )
+
+
+def _auc(figures: dict[str, Any]) -> str:
+    return f"{figures['auc']:.3f}"
 
 
 def _line(material: str, level: str, count: str, f: dict[str, Any]) -> str:

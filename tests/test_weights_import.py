@@ -195,7 +195,7 @@ def test_sets_share_a_folder_and_none_is_overwritten_or_left_half_written(tmp_pa
         import_weights(file, architecture="meso4", name="a", out=out)
     with pytest.raises(WeightsError, match="another network"):
         import_weights(file, architecture="mesoinception4", name="c", out=out)
-    for name in ("../c", "", ".c", "c/d", "c\n"):
+    for name in ("../c", "", ".c", "c/d", "c\n", "manifest.toml", "Manifest.TOML"):
         with pytest.raises(InputError, match="can't be called"):
             import_weights(file, architecture="meso4", name=name, out=out)
     with pytest.raises(InputError, match="one line"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -191,6 +192,12 @@ def enter_in_manifest(folder: Path, name: str, description: str, licence: str) -
         lines.append("")
     write_whole(path, "\n".join(lines).encode())
     return entries[name]
+
+
+def is_set_name(name: str) -> bool:
+    """Whether a weight set can be called this: its folder stands beside the manifest and can't take its place."""
+    # some file systems don't tell capitals apart
+    return re.fullmatch(NAME_PATTERN, name) is not None and name.lower() != "manifest.toml"
 
 
 def _quoted(text: str) -> str:

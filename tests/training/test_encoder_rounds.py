@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from small import NAME, small_recipe, small_store
 
 from vidguard.errors import InputError
 from vidguard.training import frames
+from vidguard.training.checkpoint import digest, round_digest
 from vidguard.training.frames import load_trained, train_encoder
 from vidguard.training.recipe import Recipe, Round
 
@@ -97,6 +98,22 @@ def test_files_from_before_digests_are_taken_and_it_is_said(tmp_path: Path) -> N
     run(recipe, tmp_path)
     with safe_open(tmp_path / f"{NAME}.safetensors", "pt") as file:
         assert len(file.metadata()["trained_from"]) == 64
+
+
+def test_an_encoder_of_another_store_is_refused_and_an_old_store_leaves_the_digest_to_the_recipe(
+    tmp_path: Path,
+) -> None:
+    recipe, store = small_recipe(Round(1, 1e-3)), small_store()
+    for made_from, changed in ((None, "one"), ("one", "two")):
+        work = tmp_path / changed
+        work.mkdir()
+        train_encoder(NAME, recipe, replace(store, made_from=made_from), work, say=lambda _: None, workers=0)
+        with pytest.raises(InputError, match="or on other crops"):
+            train_encoder(NAME, recipe, replace(store, made_from=changed), work, say=lambda _: None, workers=0)
+    digests = [round_digest(recipe, NAME, 0, made_from) for made_from in (None, "one", "two")]
+    settings = {**asdict(recipe.encoders[NAME]), "mixture": [asdict(part) for part in recipe.mixture]}
+    assert digests[0] == digest(NAME, recipe.seed, settings)
+    assert len(set(digests)) == 3
 
 
 class Stopped(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,36 @@ def test_a_hash_splits_one_group_in_five_the_same_way_everywhere() -> None:
     assert 0.17 < splits.count("val") / 2000 < 0.23
     # by hand: printf clip8 | sha256sum, its first 16 hexadecimal digits modulo 5
     assert [k for k in range(12) if splits[k] == "val"] == [0, 8, 10]
+
+
+def test_a_name_that_isnt_utf8_gets_a_split_too() -> None:
+    for k in range(10):
+        name = b"clip\xff%d" % k
+        number = int.from_bytes(hashlib.sha256(name).digest()[:8], "big")
+        assert split_of(name.decode(errors="surrogateescape")) == ("val" if number % 5 == 0 else "train")
+
+
+def manifest(folder: Path, *paths: str, dataset: str = "d") -> Path:
+    folder.mkdir(exist_ok=True)
+    lines = [f"{path},real,none,{dataset},train,g" for path in paths]
+    (folder / "m.csv").write_text("\n".join(["path,label,kind,dataset,split,group", *lines]))
+    return folder / "m.csv"
+
+
+def test_files_of_one_data_set_with_one_path_are_refused(tmp_path: Path) -> None:
+    first = manifest(fill(tmp_path / "one", "a.mp4"), "a.mp4")
+    same, other = (manifest(fill(tmp_path / d, "a.mp4"), "a.mp4", dataset=d) for d in ("d", "e"))
+    assert len(list_material([first, other], ANY)) == 2
+    with pytest.raises(InputError, match=r"a\.mp4 of d is listed twice"):
+        list_material([first, same], ANY)
+
+
+def test_a_manifest_none_of_whose_files_is_there_is_refused(tmp_path: Path) -> None:
+    source = manifest(fill(tmp_path, "elsewhere/a.mp4"), "a.mp4", "b.mp4")
+    with pytest.raises(InputError, match=r"none of the 2 files of .*m\.csv is there"):
+        list_material([source], ANY)
+    fill(tmp_path, "b.mp4")  # a few missing files are only counted, when faces are cut
+    assert len(list_material([source], ANY)) == 2
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from small import small_store
+
+from vidguard.detector import Judge
 from vidguard.temporal import FrameTokens
-from vidguard.training.sequences import Sequence, kept_sequences, load_sequences, save_sequences
+from vidguard.training import sequences
+from vidguard.training.sequences import (
+    Sequence,
+    forged_sequences,
+    kept_sequences,
+    load_sequences,
+    save_sequences,
+)
 
 
 def sequence(length: int, seed: int) -> Sequence:
@@ -45,3 +60,37 @@ def test_kept_sequences_are_made_once_and_again_when_what_they_follow_from_chang
     assert first[0].source == again[0].source == "source 1"
     assert kept_sequences(path, "other", make)[0].source == "source 2"
     assert made == [0, 1]
+
+
+@pytest.mark.parametrize("groups", [("a", "b"), ("a", "a")])
+def test_a_face_is_swapped_with_another_groups_or_blended_with_itself(
+    monkeypatch: pytest.MonkeyPatch, groups: tuple[str, str]
+) -> None:
+    store = small_store()
+    video = [i for i, row in enumerate(store.rows) if row.path == "val.mp4"]
+    crops, rows = store.crops.copy(), list(store.rows)
+    for track, (group, part) in enumerate(
+        zip(groups, (video, [i for i in range(len(rows)) if rows[i].split == "train"]))
+    ):
+        for k, i in enumerate(part[:10]):
+            crops[i] = 10 * track
+            rows[i] = replace(rows[video[0]], track=track, time=k / 8, group=group)
+    made: list[tuple[str, bool]] = []
+
+    def forge(kind, faces, recipe, *, jitter, rng, donors):
+        stranger = [donor.image.flat[0] != faces[0].image.flat[0] for donor in donors]
+        assert len(set(stranger)) <= 1
+        made.append((kind, stranger[0] if stranger else False))
+        return [None] * len(faces)
+
+    monkeypatch.setattr(sequences, "forge_track", forge)
+    monkeypatch.setattr(sequences, "_degraded", lambda frames, rng: frames)
+    judge = Judge(("mesoinception4",), {}).eval()
+    apart = replace(store, crops=crops, rows=tuple(rows))
+    assert len(list(forged_sequences(apart, judge, split="val", forgeries=8, seed=0))) == 24
+    kinds = {kind for kind, _ in made}
+    if groups == ("a", "b"):
+        assert all(stranger for _, stranger in made)
+        assert kinds > {"self-blend"}
+    else:
+        assert kinds == {"self-blend"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -22,15 +23,17 @@ from vidguard.encoders import CROP, ENCODERS
 from vidguard.errors import InputError
 from vidguard.faces import template_landmarks
 from vidguard.temporal import FrameTokens
+from vidguard.training import recipe as recipes
 from vidguard.training.calibrate import calibrate, fit_fusion
 from vidguard.training.export import export, golden, passport_of, write_card
-from vidguard.training.listing import list_material, require_disjoint
-from vidguard.training.material import build_store
-from vidguard.training.recipe import Draw, MaterialRecipe, load_recipe
+from vidguard.training.listing import Row, list_material, require_disjoint
+from vidguard.training.material import Store, build_store
+from vidguard.training.pipeline import learnt_from
+from vidguard.training.recipe import Draw, MaterialRecipe, Recipe, load_recipe
 from vidguard.training.samples import SampleStream
-from vidguard.training.sequences import Sequence, forged_sequences
+from vidguard.training.sequences import MIN_FRAMES, Sequence, forged_sequences
 from vidguard.training.temporal import collate, train_temporal
-from vidguard.weights import find_weights
+from vidguard.weights import Calibration, find_weights
 
 
 def test_shipped_recipes_load_and_a_misspelt_one_is_refused(tmp_path: Path) -> None:
@@ -41,6 +44,36 @@ def test_shipped_recipes_load_and_a_misspelt_one_is_refused(tmp_path: Path) -> N
         load_recipe("nonesuch")
     (tmp_path / "odd.toml").write_text('nmae = "x"')
     with pytest.raises(InputError, match="not a recipe"):
+        load_recipe(str(tmp_path / "odd.toml"))
+
+
+@pytest.mark.parametrize(
+    ("there", "wrong", "key"),
+    [
+        ('name = "base-v1"', f'name = "{"x" * 65}"', "can't be called"),
+        ('name = "base-v1"', 'name = "manifest.toml"', "can't be called"),
+        ("seed = 20261121", "seed = -1", "seed"),
+        ("video_frames_per_second = 8.0", "video_frames_per_second = 0.0", r"material\.video_frames_per_second"),
+        ("max_frames_per_track = 64", "max_frames_per_track = 0", r"material\.max_frames_per_track"),
+        ("weight = 0.34", "weight = -0.34", r"mixture\.0\.weight"),
+        ("weight = 0.34", "weight = inf", r"mixture\.0\.weight"),
+        ("steps = 1900", "steps = 0", r"encoders\.efficientnet_lite0\.rounds\.0\.steps"),
+        ("learning_rate = 4.0e-4", "learning_rate = nan", r"rounds\.1\.learning_rate"),
+        ("weight_decay = 0.02", "weight_decay = -0.02", "weight_decay"),
+        ("ema_decay = 0.98", "ema_decay = 1.0", r"mesoinception4\.ema_decay"),
+        ("degraded = 0.25", "degraded = 25", r"mesoinception4\.degraded"),
+        ("batch = 32", "batch = 0", r"temporal\.batch"),
+        ("epochs = 12", "epochs = 0", r"temporal\.epochs"),
+        ("forgeries_per_track = 3", "forgeries_per_track = 0", r"temporal\.forgeries_per_track"),
+    ],
+)
+def test_a_recipes_name_and_numbers_are_checked_before_anything_runs(
+    tmp_path: Path, there: str, wrong: str, key: str
+) -> None:
+    text = (Path(recipes.__file__).parent / "recipes" / "base-v1.toml").read_text("utf-8")
+    assert there in text
+    (tmp_path / "odd.toml").write_text(text.replace(there, wrong), "utf-8")
+    with pytest.raises(InputError, match=rf"(?s)odd\.toml is not a recipe: .*{key}"):
         load_recipe(str(tmp_path / "odd.toml"))
 
 
@@ -62,6 +95,8 @@ def test_a_source_in_two_splits_is_refused_and_development_is_left_out(tmp_path:
         ("c.mp4", "real", "none", "d", "train", "g3"),
     ]
     manifest = write_manifest(tmp_path / "m.csv", rows)
+    for name in ("a.jpg", "d.jpg"):
+        (tmp_path / name).touch()
     found = [row for _, row in list_material([manifest], reserving(("g3",)))]
     assert [(r.path, r.split) for r in found] == [("a.jpg", "train"), ("c.mp4", "val")]
     second = write_manifest(tmp_path / "n.csv", [("d.jpg", "fake", "none", "d", "val", "g1")])
@@ -77,16 +112,33 @@ def test_a_store_holds_the_faces_of_what_can_be_read(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "face.png"), cv2.cvtColor(astronaut(), cv2.COLOR_RGB2BGR))
     cv2.imwrite(str(tmp_path / "sky.png"), np.full((64, 80, 3), 180, np.uint8))
     (tmp_path / "broken.jpg").write_bytes(b"nothing")
-    listed = [("face.png", "lfw"), ("sky.png", "lfw"), ("sky.png", "dfdc"), ("broken.jpg", "dfdc")]
+    listed = [("face.png", "lfw"), ("sky.png", "lfw"), ("sky.png", "dfdc"), ("broken.jpg", "dfdc"), ("gone.mp4", "d")]
     rows = [(path, "real", "none", dataset, "train", f"g{k}") for k, (path, dataset) in enumerate(listed)]
     manifest = write_manifest(tmp_path / "m.csv", rows)
-    store = build_store(list_material([manifest], reserving(())), tmp_path / "store", reserving(()), workers=1)
+    said: list[str] = []
+    found = list_material([manifest], reserving(()))
+    store = build_store(found, tmp_path / "store", reserving(()), workers=1, say=said.append)
+    assert said == ["prepare: of 5 listed files 1 are missing, 1 couldn't be read, 1 gave no face"]
     assert [(row.path, row.dataset) for row in store.rows] == [("face.png", "lfw"), ("sky.png", "dfdc")]
     assert store.crops.shape == (2, 224, 224, 3)
     assert (store.crops[1] == 180).all()
     # a face found is where the template puts it; a crop without one is taken whole
     assert np.abs(store.landmarks[0] - template_landmarks(CROP).numpy()).max() < 12
     assert np.isnan(store.landmarks[1]).all()
+
+
+def test_tracks_of_two_data_sets_stay_apart() -> None:
+    rows = [Row("a.mp4", "real", "none", d, "train", d, 0, k / 8) for k in range(4) for d in ("x", "y")]
+    store = Store(np.zeros((8, 224, 224, 3), np.uint8), np.zeros((8, 5, 2), np.float32), tuple(rows))
+    assert [track.tolist() for track in store.tracks(split="train", minimum=2)] == [[0, 2, 4, 6], [1, 3, 5, 7]]
+
+
+def test_learnt_from_is_what_is_drawn_and_what_the_transformer_follows() -> None:
+    recipe = load_recipe("base-v1")
+    rows = [Row("a.jpg", "real", "none", d, s, d) for d, s in (("dfdc", "train"), ("other", "train"), ("v", "val"))]
+    rows += [Row("a.mp4", "real", "none", "z", "temporal", "z", 0, k / 8) for k in range(MIN_FRAMES)]
+    store = Store(np.zeros((len(rows), 2, 2, 3), np.uint8), np.zeros((len(rows), 5, 2), np.float32), tuple(rows))
+    assert learnt_from(recipe, store) == ("dfdc", "z")
 
 
 def test_samples_are_seeded_and_pairs_come_real_then_fake() -> None:
@@ -167,6 +219,48 @@ def test_no_encoder_counts_against_its_own_evidence() -> None:
     first, second = judge.fusion.weight[0].tolist()
     assert first > 0
     assert second == 0
+
+
+def test_an_encoder_that_tells_the_wrong_way_round_alone_is_refused_and_not_turned_around() -> None:
+    judge = Judge(("mesoinception4",), {}).eval()
+    sequences = made_up(judge, 12, 0)
+    for s in sequences:
+        s.logits[:, 0] = np.where(s.is_fake, -1, 1)
+    with pytest.raises(InputError, match="a higher score doesn't mean fake more often"):
+        fit_fusion(judge, sequences)
+
+
+def card_of(recipe: Recipe, folder: Path) -> str:
+    """The card of an untrained judge whose transformer didn't help."""
+    judge = Judge(("mesoinception4",), {}).eval()
+    f = {"count": 2, "sources": 2, "auc": 0.5, "auc_95": [0.0, 1.0], "accuracy": 0.5, "ece": 0.5}
+    shown = {"validation": {"frame": {"d": f}}, "encoders": {}, "temporal": {"validation_loss_by_epoch": [0.5, 0.6]}}
+    same = Platt(1.0, 0.0)
+    export(
+        judge,
+        passport_of(judge, recipe, Calibration(same, same, same, 0.5, 0.5, 0.5, "", ""), shown, ("d",)),
+        recipe,
+        folder,
+    )
+    write_card(folder, recipe.name)
+    return (folder / recipe.name / "CARD.md").read_text()
+
+
+def test_a_card_says_only_what_holds_for_its_recipe(tmp_path: Path) -> None:
+    shipped = load_recipe("base-v1")
+    assert shipped.material.temporal_groups
+    own = replace(shipped, name="own", material=replace(shipped.material, temporal_groups=()))
+    cards = card_of(shipped, tmp_path), card_of(own, tmp_path)
+    for words in (
+        "people whom the encoders never saw",
+        "for the transformer alone",
+        "vidguard train base-v1 --only card",
+    ):
+        assert words in cards[0]
+    for words in ("whom the encoders never saw", "for the transformer alone", "--only card"):
+        assert words not in cards[1]
+    assert "It doesn't help yet**.\n" in cards[1]
+    assert "Generated from `passport.json`; don't edit." in cards[1]
 
 
 def test_padding_in_a_batch_is_marked() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -20,11 +19,11 @@ from vidguard.published.network import build_encoder, read_content
 from vidguard.render.words import printable
 from vidguard.types import write_whole
 from vidguard.weights import (
-    NAME_PATTERN,
     Calibration,
     Passport,
     WeightEntry,
     enter_in_manifest,
+    is_set_name,
     list_weights,
     write_files,
 )
@@ -68,7 +67,7 @@ def import_weights(path: Path, *, architecture: str, name: str, out: Path, licen
     The set is whole or not there; `vidguard.load(str(entry.folder))` takes it. Raises WeightsError where the file is
     refused or the set is there already, InputError on an unfit name, architecture or licence.
     """
-    if not re.fullmatch(NAME_PATTERN, name):
+    if not is_set_name(name):
         raise InputError(f"a weight set can't be called {name!r}; use up to 64 letters, digits, dots, - and _")
     terms = "not stated; ask who published the file" if licence is None else licence
     if not terms.isprintable():

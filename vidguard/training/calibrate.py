@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -13,12 +13,17 @@ from vidguard.calibration import Platt, fit_logistic, fit_platt, threshold_at_fp
 from vidguard.config import AnalysisConfig
 from vidguard.detector import Judge
 from vidguard.detector.verdict import track_logit
+from vidguard.errors import InputError
 from vidguard.metrics import auc, bootstrap_auc, expected_calibration_error
 from vidguard.segments import ScoredStretch, SegmentBuilder
 from vidguard.temporal import WindowedJudge
 from vidguard.training.sequences import Sequence
 from vidguard.weights import Calibration
 
+NOTHING_LEARNT: Final = (
+    "on the validation material a higher score doesn't mean fake more often, so there is nothing to calibrate: "
+    "the encoders learnt too little; train more steps or on more material"
+)
 _FPR = 0.05
 
 
@@ -26,7 +31,8 @@ def fit_fusion(judge: Judge, sequences: Seq[Sequence]) -> None:
     """Set judge.fusion by logistic regression on frames, every family of data sets weighing the same. In place.
 
     No weight is negative: where a weak encoder's best weight is, it only corrects another's habits on the validation
-    sets, and on other footage turns its own evidence upside down. Such encoders get weight 0.
+    sets, and on other footage turns its own evidence upside down. Such encoders get weight 0. Raises InputError where
+    none is left whose evidence counts.
     """
     logits = np.concatenate([s.logits for s in sequences])
     truth = np.concatenate([s.is_fake for s in sequences])
@@ -36,6 +42,8 @@ def fit_fusion(judge: Judge, sequences: Seq[Sequence]) -> None:
     while len(used) > 1 and beta[:-1].min() < 0:
         del used[int(beta[:-1].argmin())]
         beta = fit_logistic(logits[:, used], truth, weights)
+    if not beta[:-1].max() > 0:
+        raise InputError(NOTHING_LEARNT)
     with torch.no_grad():
         judge.fusion.weight.zero_()
         judge.fusion.weight[0, used] = torch.from_numpy(beta[:-1]).float()

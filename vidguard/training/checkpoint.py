@@ -31,12 +31,15 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def round_digest(recipe: Recipe, name: str, number: int) -> str:
-    """Digest of what decides an encoder's round: its settings, the mixture, the seed, and the rounds up to it."""
+def round_digest(recipe: Recipe, name: str, number: int, store: str | None) -> str:
+    """Digest of what decides an encoder's round: its settings, the mixture, the seed, the rounds up to it, the crops.
+
+    store: what the store of crops was made from; None where it doesn't say, which leaves the digest to the recipe.
+    """
     settings = asdict(recipe.encoders[name])
     settings["rounds"] = settings["rounds"][: number + 1]
     settings["mixture"] = [asdict(part) for part in recipe.mixture_of(name)]
-    return digest(name, recipe.seed, settings)
+    return digest(name, recipe.seed, settings, *([] if store is None else [store]))
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], trained_from: str, **more: str) -> None:
@@ -57,7 +60,7 @@ def is_made(path: Path, trained_from: str, say: Say) -> bool:
         say(f"{path.name} doesn't say what it was trained from; taken as it is")
     elif found != trained_from:
         raise InputError(
-            f"{path} was trained by another recipe (other settings, mixture or seed); "
+            f"{path} was trained by another recipe (other settings, mixture or seed) or on other crops; "
             "delete it and the later rounds to train them again, or use another --work"
         )
     return True

@@ -33,9 +33,10 @@ def train_encoder(name: str, recipe: Recipe, store: Store, work: Path, *, say: S
     """Train one encoder by its recipe into work/<name>.safetensors, on a GPU where there is one.
 
     Finished rounds lie beside it as <name>.roundN.safetensors and aren't run again; a stopped round goes on from
-    <name>.partial.safetensors. Raises InputError when one of these was trained by another recipe.
+    <name>.partial.safetensors. Raises InputError when one of these was trained by another recipe or on other crops.
     """
-    digests = [round_digest(recipe, name, number) for number in range(len(recipe.encoders[name].rounds))]
+    rounds = range(len(recipe.encoders[name].rounds))
+    digests = [round_digest(recipe, name, number, store.made_from) for number in rounds]
     final = work / f"{name}.safetensors"
     if made_from(final) == digests[-1]:
         say(f"{name}: trained already, {final} is there")
@@ -76,7 +77,8 @@ def _run_round(
     )
     optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=settings.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps, pct_start=0.15)
-    resumable = Resumable(partial, model, average, optimizer, round_digest(recipe, name, number))
+    trained_from = round_digest(recipe, name, number, store.made_from)
+    resumable = Resumable(partial, model, average, optimizer, trained_from)
     done = resumable.load(schedule)
     samples = _samples(recipe, name, number, store, done=done, workers=workers)
     before = sum(part.steps for part in settings.rounds[:number])

@@ -46,15 +46,22 @@ class Row:
 def list_material(sources: Sequence[Path], recipe: MaterialRecipe) -> list[tuple[Path, Row]]:
     """Training and validation files of manifests and folders with their rows, in the order given.
 
-    Groups that the recipe reserves get the split they are for. Raises InputError where a source can't be read, a group
-    stands in two splits, or a reserved group is missing.
+    Groups that the recipe reserves get the split they are for. Raises InputError where a source can't be read, none of
+    its files is there, one is listed twice, a group stands in two splits, or a reserved group is missing.
     """
     reserved = dict.fromkeys(recipe.temporal_groups, "temporal") | dict.fromkeys(recipe.validation_groups, "val")
-    listed = []
+    listed: list[tuple[Path, Row]] = []
     for source in sources:
         root, rows = (source, read_folder(source)) if source.is_dir() else (source.parent, read_manifest(source))
-        chosen = (r for r in rows if r.split in SPLITS)
-        listed += [(root / r.path, replace(r, split=reserved.get(r.group, r.split))) for r in chosen]
+        chosen = [r for r in rows if r.split in SPLITS]
+        files = [root / r.path for r in chosen]
+        if files and not any(file.is_file() for file in files):
+            raise InputError(
+                f"none of the {len(files)} files of {source} is there, such as {files[0]}; paths are relative to the "
+                "manifest's folder"
+            )
+        listed += zip(files, (replace(r, split=reserved.get(r.group, r.split)) for r in chosen))
+    _require_distinct(row for _, row in listed)
     require_disjoint((row for _, row in listed), reserved)
     return listed
 
@@ -97,7 +104,8 @@ def read_folder(folder: Path) -> list[Row]:
 
 def split_of(group: str) -> str:
     """Split of a group by a hash of its name: the same on every machine, and whatever other files there are."""
-    number = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big")
+    name = group.encode(errors="surrogateescape")  # as the file system has it: it needn't be UTF-8
+    number = int.from_bytes(hashlib.sha256(name).digest()[:8], "big")
     return "val" if number % _VALIDATION_ONE_IN == 0 else "train"
 
 
@@ -113,6 +121,17 @@ def require_disjoint(rows: Iterable[Row], reserved_groups: Collection[str]) -> N
     missing = set(reserved_groups) - {group for _, group in splits}
     if missing:
         raise InputError(f"no manifest has the recipe's reserved groups {', '.join(sorted(missing))}")
+
+
+def _require_distinct(rows: Iterable[Row]) -> None:
+    """Raise InputError where two rows have one data set and path: their frames couldn't be told apart."""
+    seen: set[tuple[str, str]] = set()
+    for row in rows:
+        if (row.dataset, row.path) in seen:
+            raise InputError(
+                f"{row.path} of {row.dataset} is listed twice; list it once, or give one of the two another data set"
+            )
+        seen.add((row.dataset, row.path))
 
 
 def is_video(path: str) -> bool:

@@ -1,7 +1,7 @@
 """From listed pictures and clips to a store of face crops with landmarks, cut by vidguard's own cropper.
 
 A store is a folder: crops.npy (N, 224, 224, 3) uint8 RGB, landmarks.npy (N, 5, 2) float32 in crop pixels (NaN where no
-face was found), rows.csv with N rows: path, label, kind, dataset, split, group, track, time.
+face was found), rows.csv with N rows: path, label, kind, dataset, split, group, track, time; once complete, made_from.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import multiprocessing
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from vidguard.encoders import CROP
 from vidguard.errors import InputError, SourceError
 from vidguard.faces import FaceDetector, FaceFollower, align_crops, crop_transforms
 from vidguard.forge import Face
+from vidguard.training.checkpoint import Say
 from vidguard.training.listing import Row, is_video
 from vidguard.training.recipe import MaterialRecipe
 from vidguard.types import FrameBatch, write_whole
@@ -35,7 +37,11 @@ from vidguard.video import open_source
 # These come as crops: one in which no face is found is taken whole. The others are cut again like any picture, so that
 # a face has one size for the encoders, whoever cropped it (eyes 115 px apart in DFDC's crops, 73 px in MesoNet's).
 _ALREADY_CROPPED: Final = frozenset({"dfdc", "mesonet"})
+MADE_FROM: Final = "made_from"  # in a store: digest of the listed files and of how they were to be cut
 _COLUMNS: Final = ("path", "label", "kind", "dataset", "split", "group", "track", "time")
+_MISSING: Final = "are missing"
+_UNREADABLE: Final = "couldn't be read"
+_NO_FACE: Final = "gave no face"
 
 Cut: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.float32], Row]
 """Crop (S, S, 3), landmarks (5, 2) in crop pixels, and where they come from."""
@@ -49,6 +55,8 @@ class Store:
     landmarks: NDArray[np.float32]
     rows: tuple[Row, ...]
     meshes: NDArray[np.float32] | None = None
+    made_from: str | None = None
+    """Digest of the listed files and of how they were cut; None for stores from before it was kept."""
 
     def where(self, *, split: str, datasets: Iterable[str] | None = None) -> NDArray[np.int64]:
         """Positions of a split's rows, optionally of some data sets only."""
@@ -69,15 +77,17 @@ class Store:
 
     def tracks(self, *, split: str, minimum: int) -> list[NDArray[np.int64]]:
         """Positions of every genuine track of at least `minimum` frames, in time order."""
-        by_track: dict[tuple[str, int], list[int]] = {}
+        by_track: dict[tuple[str, str, int], list[int]] = {}
         for index, row in enumerate(self.rows):
             if row.split == split and is_video(row.path) and not row.is_fake:
-                by_track.setdefault((row.path, row.track), []).append(index)
+                by_track.setdefault((row.dataset, row.path, row.track), []).append(index)
         return [np.asarray(v, np.int64) for v in by_track.values() if len(v) >= minimum]
 
 
-def build_store(listed: Sequence[tuple[Path, Row]], folder: Path, recipe: MaterialRecipe, *, workers: int) -> Store:
-    """Cut every face of the listed files into a store, in their order; videos come as tracks.
+def build_store(
+    listed: Sequence[tuple[Path, Row]], folder: Path, recipe: MaterialRecipe, *, workers: int, say: Say
+) -> Store:
+    """Cut every face of the listed files into a store, in their order; videos come as tracks. Says what gave none.
 
     Works on `workers` files at a time and holds none but their crops in memory. rows.csv is written last: where it is,
     the crops are complete. Raises InputError when there is no face at all.
@@ -85,6 +95,7 @@ def build_store(listed: Sequence[tuple[Path, Row]], folder: Path, recipe: Materi
     folder.mkdir(parents=True, exist_ok=True)
     landmarks: list[NDArray[np.float32]] = []
     rows: list[Row] = []
+    without: Counter[str] = Counter()
     spawned = multiprocessing.get_context("spawn")  # torch and OpenCV don't survive a fork once they have threads
     with (
         NpyWriter(folder / "crops.npy", (CROP.size, CROP.size, 3)) as crops,
@@ -92,10 +103,15 @@ def build_store(listed: Sequence[tuple[Path, Row]], folder: Path, recipe: Materi
     ):
         found = pool.map(partial(_faces_of, recipe), listed, chunksize=8)
         for faces in progress(found, description="cutting faces", total=len(listed)):
+            if isinstance(faces, str):
+                without[faces] += 1
+                continue
             for crop, points, row in faces:
                 crops.append(crop)
                 landmarks.append(points)
                 rows.append(row)
+    counts = ", ".join(f"{without[why]} {why}" for why in (_MISSING, _UNREADABLE, _NO_FACE))
+    say(f"prepare: of {len(listed)} listed files {counts}")
     if not rows:
         raise InputError(f"no face in any of {len(listed)} files of split train or val; add material")
     np.save(folder / "landmarks.npy", np.stack(landmarks))
@@ -147,14 +163,17 @@ def _detector() -> FaceDetector:
     return FaceDetector(FaceConfig())
 
 
-def _faces_of(recipe: MaterialRecipe, item: tuple[Path, Row]) -> list[Cut]:
+def _faces_of(recipe: MaterialRecipe, item: tuple[Path, Row]) -> list[Cut] | str:
+    """A file's faces, or why it gives none."""
     path, row = item
+    if not path.is_file():
+        return _MISSING
     try:
-        if is_video(row.path):
-            return list(_video_faces(path, row, _detector(), recipe))
-        return list(_still_face(path, row, _detector()))
+        video = is_video(row.path)
+        faces = _video_faces(path, row, _detector(), recipe) if video else _still_face(path, row, _detector())
+        return list(faces) or _NO_FACE
     except SourceError:
-        return []  # a few files of any web collection are broken; what is in the store is what was readable
+        return _UNREADABLE  # a few files of any web collection are broken; what is in the store is what was readable
 
 
 def open_store(folder: Path) -> Store:
@@ -163,7 +182,9 @@ def open_store(folder: Path) -> Store:
         rows = tuple(_row(r) for r in csv.DictReader(file))
     found = folder / "meshes.npy"
     meshes = np.load(found, mmap_mode="r") if found.is_file() else None
-    return Store(np.load(folder / "crops.npy", mmap_mode="r"), np.load(folder / "landmarks.npy"), rows, meshes)
+    made_from = (folder / MADE_FROM).read_text() if (folder / MADE_FROM).is_file() else None
+    crops, landmarks = np.load(folder / "crops.npy", mmap_mode="r"), np.load(folder / "landmarks.npy")
+    return Store(crops, landmarks, rows, meshes, made_from)
 
 
 def _row(fields: dict[str, str]) -> Row:

@@ -16,12 +16,12 @@ from pydantic import ValidationError
 from vidguard.detector import Judge
 from vidguard.errors import InputError, WeightsError
 from vidguard.faces.mesh import FaceMesh
-from vidguard.training.calibrate import calibrate, encoder_figures, fit_fusion
+from vidguard.training.calibrate import NOTHING_LEARNT, calibrate, encoder_figures, fit_fusion
 from vidguard.training.checkpoint import Say, digest, is_made, round_digest
 from vidguard.training.export import export, passport_of, write_card
 from vidguard.training.frames import load_trained, train_encoder
 from vidguard.training.listing import list_material
-from vidguard.training.material import Store, build_store, open_store
+from vidguard.training.material import MADE_FROM, Store, build_store, open_store
 from vidguard.training.meshes import find_meshes
 from vidguard.training.recipe import Recipe
 from vidguard.training.sequences import MIN_FRAMES, forged_sequences, kept_sequences, single_frames
@@ -30,7 +30,7 @@ from vidguard.training.temporal import train_temporal
 from vidguard.types import write_whole
 from vidguard.weights import Calibration, find_weights, read_passport
 
-_MADE_FROM: Final = "made_from"  # in a store: digest of the listed files and of how they were to be cut
+_CUT_BY: Final = "cut_by"  # in a store: digest of the settings that it was cut by, known without the material
 
 
 def train(
@@ -69,31 +69,30 @@ def prepare(recipe: Recipe, material: Sequence[Path], work: Path, workers: int, 
     listed = list_material(material, recipe.material) if material else []
     wanted = digest(asdict(recipe.material), [vars(row) for _, row in listed])
     if store.is_dir():
-        if listed and _made_from(store) not in (None, wanted):
-            raise InputError(
-                f"{store} was cut from other material, or by other settings; use another --work, or delete the folder "
-                "and the encoders that were trained on it"
-            )
+        _require(store / _CUT_BY, _cut_by(recipe))
+        if listed:
+            _require(store / MADE_FROM, wanted)
         say(f"prepare: crops are there, in {store}")
         return
     if not listed:
         raise InputError(f"there are no crops in {work}: say with --material what to cut them from")
     if recipe.material.meshes:
         FaceMesh()  # what is missing for it is told now, not after hours of cutting
-    if _made_from(unfinished) != wanted:
-        (unfinished / _MADE_FROM).unlink(missing_ok=True)
-        build_store(listed, unfinished, recipe.material, workers=workers)
-        write_whole(unfinished / _MADE_FROM, wanted.encode())
+    if _read(unfinished / MADE_FROM) != wanted:
+        (unfinished / MADE_FROM).unlink(missing_ok=True)
+        build_store(listed, unfinished, recipe.material, workers=workers, say=say)
+        write_whole(unfinished / MADE_FROM, wanted.encode())
     if recipe.material.meshes:
         find_meshes(unfinished, workers=workers)
+    write_whole(unfinished / _CUT_BY, _cut_by(recipe).encode())
     unfinished.rename(store)
     say(f"prepare: {len(open_store(store).rows)} crops in {store}")
 
 
 def temporal(recipe: Recipe, work: Path, out: Path, say: Say) -> None:
     """Fuse the trained encoders, train the temporal transformer, calibrate, and export out/<recipe's name>."""
-    store = _store(work)
-    judge = _assemble(recipe, work, say)
+    store = _store(recipe, work)
+    judge = _assemble(recipe, work, store, say)
     wanted = _weights_digest(recipe, work)
     if _exported(recipe, out) == wanted:
         say(f"temporal: the weights are there; delete {out / recipe.name / 'passport.json'} to make them again")
@@ -111,8 +110,7 @@ def temporal(recipe: Recipe, work: Path, out: Path, say: Say) -> None:
     shown: dict[str, Any] = {"validation": levels, "encoders": encoder_figures(judge, validation)}
     shown["temporal"] = {"validation_loss_by_epoch": [round(loss, 4) for loss in history]}
     shown["trained_from"] = wanted
-    data = tuple(sorted({r.dataset for r in store.rows if r.split == "train"}))
-    export(judge, passport_of(judge, recipe, calibration, shown, data), recipe, out)
+    export(judge, passport_of(judge, recipe, calibration, shown, learnt_from(recipe, store)), recipe, out)
     write_card(out, recipe.name)
     for level, datasets in levels.items():
         for dataset, found in datasets.items():
@@ -137,7 +135,7 @@ def _training(recipe: Recipe, store: Store, judge: Judge, crops: tuple[str, ...]
     With the single frames the transformer learns to trust the encoders where time says nothing.
     """
     count, seed = recipe.temporal.forgeries_per_track, recipe.seed
-    split = "temporal" if any(row.split == "temporal" for row in store.rows) else "train"
+    split = _temporal_split(store)
     found = list(forged_sequences(store, judge, split=split, forgeries=count, seed=seed + 3))
     if not found:
         raise InputError(f"no genuine face is followed for {MIN_FRAMES} frames in the split {split}; add videos")
@@ -145,35 +143,58 @@ def _training(recipe: Recipe, store: Store, judge: Judge, crops: tuple[str, ...]
     return found
 
 
+def learnt_from(recipe: Recipe, store: Store) -> tuple[str, ...]:
+    """Data sets that an encoder's mixture draws from, and those of the transformer's tracks."""
+    drawn = {dataset for name in recipe.encoders for part in recipe.mixture_of(name) for dataset in part.datasets}
+    tracks = store.tracks(split=_temporal_split(store), minimum=MIN_FRAMES)
+    followed = {store.rows[track[0]].dataset for track in tracks}
+    return tuple(sorted(followed | {r.dataset for r in store.rows if r.split == "train" and r.dataset in drawn}))
+
+
+def _temporal_split(store: Store) -> str:
+    return "temporal" if any(row.split == "temporal" for row in store.rows) else "train"
+
+
 def _calibrated(judge: Judge, validation: list[Track]) -> tuple[Calibration, dict[str, Any]]:
     try:
         calibration, levels = calibrate(judge, validation)
     except ValidationError as error:  # a scaling that falls with the score isn't one
-        raise InputError(
-            "on the validation material a higher score doesn't mean fake more often, so there is nothing to calibrate: "
-            "the encoders learnt too little; train more steps or on more material"
-        ) from error
+        raise InputError(NOTHING_LEARNT) from error
     sources = ", ".join(sorted({sequence.dataset for sequence in validation}))
     fitted_on = f"validation sources of {sources}, and forgeries of their clips; each family and class weighs the same"
     return replace(calibration, fitted_on=fitted_on), levels
 
 
 def _encoder(name: str, recipe: Recipe, work: Path, workers: int, say: Say) -> None:
-    train_encoder(name, recipe, _store(work), work, say=say, workers=workers)
+    train_encoder(name, recipe, _store(recipe, work), work, say=say, workers=workers)
 
 
-def _store(work: Path) -> Store:
+def _store(recipe: Recipe, work: Path) -> Store:
     if not (work / "store").is_dir():
         raise InputError(f"there are no crops in {work}; the stage prepare, with --material, makes them")
+    _require(work / "store" / _CUT_BY, _cut_by(recipe))
     return open_store(work / "store")
 
 
-def _assemble(recipe: Recipe, work: Path, say: Say) -> Judge:
+def _cut_by(recipe: Recipe) -> str:
+    return digest(asdict(recipe.material))
+
+
+def _require(file: Path, wanted: str) -> None:
+    """Raise InputError where a store's file says that it was made from something else; older stores don't say."""
+    if _read(file) not in (None, wanted):
+        raise InputError(
+            f"{file.parent} was cut from other material, or by other settings; use another --work, or delete the "
+            "folder and the encoders that were trained on it"
+        )
+
+
+def _assemble(recipe: Recipe, work: Path, store: Store, say: Say) -> Judge:
     torch.manual_seed(recipe.seed)
     judge = Judge(tuple(recipe.encoders), {})
     for name in judge.names:
         file = work / f"{name}.safetensors"
-        last = round_digest(recipe, name, len(recipe.encoders[name].rounds) - 1)
+        last = round_digest(recipe, name, len(recipe.encoders[name].rounds) - 1, store.made_from)
         if not is_made(file, last, say):
             raise InputError(f"{file} is missing; the stage {name} makes it")
         judge.encoders[name].load_state_dict(load_trained(name, work).state_dict())
@@ -184,9 +205,12 @@ def _weights_digest(recipe: Recipe, work: Path) -> str:
     return digest(asdict(recipe), _inputs(recipe, work))
 
 
-def _inputs(recipe: Recipe, work: Path) -> list[str]:
-    files = [work / "store" / "rows.csv", *(work / f"{name}.safetensors" for name in sorted(recipe.encoders))]
-    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+def _inputs(recipe: Recipe, work: Path) -> list[str | int | None]:
+    """What tells one set of crops and encoders from another; of the crops, many GB, their sizes must do."""
+    store = work / "store"
+    files = [store / "rows.csv", *(work / f"{name}.safetensors" for name in sorted(recipe.encoders))]
+    sizes = [file.stat().st_size if file.is_file() else None for file in (store / "crops.npy", store / "meshes.npy")]
+    return [*(hashlib.sha256(file.read_bytes()).hexdigest() for file in files), _read(store / MADE_FROM), *sizes]
 
 
 def _exported(recipe: Recipe, out: Path) -> str | None:
@@ -197,6 +221,5 @@ def _exported(recipe: Recipe, out: Path) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _made_from(store: Path) -> str | None:
-    file = store / _MADE_FROM
+def _read(file: Path) -> str | None:
     return file.read_text() if file.is_file() else None

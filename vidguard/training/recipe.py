@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from vidguard.encoders import ENCODERS
 from vidguard.errors import InputError
+from vidguard.weights import is_set_name
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-_STRICT = ConfigDict(extra="forbid")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_FOLDER = Path(__file__).parent / "recipes"
+_STRICT: Final = ConfigDict(extra="forbid", allow_inf_nan=False)
+_FOLDER: Final = Path(__file__).parent / "recipes"
 
 
 @dataclass(frozen=True, config=_STRICT)
 class MaterialRecipe:
     """How crops are taken from videos."""
 
-    video_frames_per_second: float
-    max_frames_per_track: int
+    video_frames_per_second: PositiveFloat
+    max_frames_per_track: PositiveInt
     validation_groups: tuple[str, ...]
     """Sources kept out of training although a manifest says "train"."""
     meshes: bool
@@ -43,15 +42,19 @@ class Draw:
 
     draw: Literal["labelled", "pairs"]
     datasets: tuple[str, ...]
-    weight: float
+    weight: PositiveFloat
+
+
+Mixture: TypeAlias = Annotated[tuple[Draw, ...], Field(min_length=1)]
+"""Parts that batches are drawn from by their weights."""
 
 
 @dataclass(frozen=True, config=_STRICT)
 class Round:
     """One one-cycle schedule; a later round starts from the averaged weights of the one before."""
 
-    steps: int
-    learning_rate: float
+    steps: PositiveInt
+    learning_rate: PositiveFloat
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -59,13 +62,13 @@ class EncoderRecipe:
     """How one encoder is trained: AdamW in one-cycle rounds, averaged weights kept."""
 
     rounds: tuple[Round, ...]
-    batch: int
-    weight_decay: float
+    batch: PositiveInt
+    weight_decay: NonNegativeFloat
     bfloat16: bool
-    ema_decay: float
-    degraded: float = 1.0
+    ema_decay: Annotated[float, Field(gt=0, lt=1)]
+    degraded: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of samples that go through a random degradation: small nets learn nothing where all do."""
-    mixture: tuple[Draw, ...] | None = None
+    mixture: Mixture | None = None
     """What this encoder's batches are drawn from, where it isn't the recipe's mixture."""
     pretrained: str | None = None
 
@@ -74,11 +77,11 @@ class EncoderRecipe:
 class TemporalRecipe:
     """How the temporal transformer is trained on sequences of forged pristine tracks."""
 
-    forgeries_per_track: int
-    epochs: int
-    batch: int
-    learning_rate: float
-    weight_decay: float
+    forgeries_per_track: PositiveInt
+    epochs: PositiveInt
+    batch: PositiveInt
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat
     single_frames: tuple[str, ...] | None = None
     """Data sets whose crops stand as tracks of one frame; left out, all that have genuine and fake ones to validate."""
 
@@ -88,23 +91,25 @@ class Recipe:
     """Everything a weight set's training depends on besides the material."""
 
     name: str
-    seed: int
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
     description: str
     licence: str
     material: MaterialRecipe
-    mixture: tuple[Draw, ...]
+    mixture: Mixture
     encoders: dict[str, EncoderRecipe]
     temporal: TemporalRecipe
 
     def __post_init__(self) -> None:
-        """Refuse encoders that this version doesn't have, and a name that can't be a folder's."""
+        """Refuse encoders that this version doesn't have, and a name that can't be a weight set's."""
         unknown = set(self.encoders) - set(ENCODERS)
         if unknown or not self.encoders:
             raise ValueError(f"encoders are {', '.join(ENCODERS)}; not {', '.join(sorted(unknown)) or 'none'}")
         if not all(encoder.rounds for encoder in self.encoders.values()):
             raise ValueError("every encoder needs at least one round")
-        if not _NAME.fullmatch(self.name):
-            raise ValueError(f"name {self.name!r}: letters, digits, '.', '_' and '-', as it becomes a folder")
+        if not is_set_name(self.name):
+            raise ValueError(
+                f"a weight set can't be called {self.name!r}; use up to 64 letters, digits, '.', '-' and '_'"
+            )
 
     def mixture_of(self, encoder: str) -> tuple[Draw, ...]:
         """What an encoder's batches are drawn from."""

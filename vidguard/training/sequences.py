@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from vidguard.detector import Judge
 from vidguard.forge import Face, forge_track, h264, sample_degradation, sample_kind, sample_recipe
 from vidguard.temporal import FrameTokens
+from vidguard.training.listing import Row
 from vidguard.training.material import Store
 from vidguard.training.samples import place
 
@@ -36,25 +37,34 @@ class Sequence:
 
 
 def forged_sequences(store: Store, judge: Judge, *, split: str, forgeries: int, seed: int) -> Iterator[Sequence]:
-    """Every track of a split once pristine (degraded) for each two forged versions, encoded."""
+    """Every track of a split once pristine (degraded) for each two forged versions, encoded.
+
+    Faces are swapped between groups only: a person's own face on it would be a forgery without a trace.
+    """
     tracks = store.tracks(split=split, minimum=MIN_FRAMES)
+    sources = [_source(store.rows[index[0]]) for index in tracks]
     for number, index in enumerate(progress(tracks, description=f"sequences of {split}")):
         rng = np.random.default_rng([seed, number])
         faces = [store.face(int(i)) for i in index]
         row = store.rows[index[0]]
         times = np.array([store.rows[i].time for i in index])
+        strangers = [track for track, source in zip(tracks, sources) if source != sources[number]]
         for version in range(forgeries + forgeries // 2):
             frames, is_fake = [face.image for face in faces], np.zeros(len(index), bool)
             if version < forgeries:
                 start, stop = _stretch(len(index), rng)
-                other = tracks[int(rng.integers(len(tracks)))]
+                other = strangers[int(rng.integers(len(strangers)))] if strangers else ()
                 frames[start:stop] = _forged(faces[start:stop], [store.face(int(i)) for i in other], rng)
                 is_fake[start:stop] = True
             yield _encode(judge, _degraded(frames, rng), times, is_fake, source=row.group, dataset=row.dataset)
 
 
+def _source(row: Row) -> tuple[str, str]:
+    return row.dataset, row.group or row.path
+
+
 def _forged(faces: list[Face], others: list[Face], rng: np.random.Generator) -> list[NDArray[np.uint8]]:
-    kind = sample_kind(rng, mesh=all(face.mesh is not None for face in (*faces, *others)))
+    kind = sample_kind(rng, mesh=all(face.mesh is not None for face in (*faces, *others))) if others else "self-blend"
     jitter = float(rng.choice([0.0, 0.01, 0.03]))
     made = forge_track(kind, faces, sample_recipe(rng), jitter=jitter, rng=rng, donors=others)
     return [face.image if one is None else one[0] for face, one in zip(faces, made)]
