@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -37,6 +39,26 @@ def run(recipe: Recipe, work: Path) -> list[str]:
 def strip(path: Path) -> None:
     """Make a tensor file as it was before there was a digest in it."""
     save_file(load_file(path), path)
+
+
+def test_workers_start_though_opencv_has_threads(tmp_path: Path) -> None:
+    # in a process of its own: what this guards against is waiting for ever
+    script = """
+import cv2, sys
+from pathlib import Path
+import numpy as np
+from small import NAME, small_recipe, small_store
+from vidguard.training.frames import train_encoder
+from vidguard.training.recipe import Round
+cv2.setNumThreads(4)
+cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.float32), (0, 0), 3)
+train_encoder(NAME, small_recipe(Round(2, 1e-3)), small_store(), Path(sys.argv[1]), say=print, workers=1)
+assert cv2.getNumThreads() == 4
+"""
+    where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(command, env=where, timeout=240, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("bfloat16", [False, True])

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -121,7 +122,14 @@ def _samples(
                 f"the recipe draws {part.draw} samples from {', '.join(part.datasets)}, which needs {kind} in the "
                 "split train; the material has none: change the recipe's mixture or add material"
             )
-    return iter(DataLoader(stream, settings.batch, num_workers=workers, persistent_workers=workers > 0))
+    loader = DataLoader(stream, settings.batch, num_workers=workers, persistent_workers=workers > 0)
+    threads = cv2.getNumThreads()
+    # before the workers are forked: to end OpenCV's threads, a worker would wait for ever for those it didn't inherit
+    cv2.setNumThreads(1)
+    try:
+        return iter(loader)
+    finally:
+        cv2.setNumThreads(threads)
 
 
 @contextmanager

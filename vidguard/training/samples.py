@@ -30,7 +30,6 @@ class SampleStream(IterableDataset[tuple[Tensor, float]]):
     def __iter__(self) -> Iterator[tuple[Tensor, float]]:
         """Draw for ever."""
         worker = get_worker_info()
-        cv2.setNumThreads(1)
         rng = np.random.default_rng([self.seed, worker.id if worker else 0])
         while True:
             choice = int(rng.choice(len(self.mixture), p=self.weights))
