@@ -22,6 +22,10 @@ def table() -> str:
     lines = ["| Material (never trained on) | Level | Genuine / fake | AUC | 95 % |", "|---|---|---|---|---|"]
     for dataset, f in passport["figures"]["validation"]["frame"].items():
         lines.append(_line(f"validation: {dataset}", "frame", f"{f['count']} faces", f))
+    validation = json.loads((ROOT / "benchmarks/accuracy/results/validation.json").read_text())
+    for dataset, f in validation["sets"].items():
+        if dataset not in passport["figures"]["validation"]["frame"]:
+            lines.append(_line(f"validation: {dataset}", "frame", f"{f['real']} / {f['fake']}", f["fused"]))
     for dataset, f in development["figures"].items():
         if "auc" in f:
             lines.append(_line(f"development: {dataset}", "video", f"{f['real']} / {f['fake']}", f))
@@ -35,7 +39,7 @@ def table() -> str:
     ]
     if "peer" in development:
         lines += ["", _peer(development["peer"])]
-    lines += ["", *_degraded(json.loads((ROOT / "benchmarks/accuracy/results/validation.json").read_text()))]
+    lines += ["", *_degraded(validation)]
     speed = json.loads((ROOT / "benchmarks/speed/results/cpu.json").read_text())
     lines += ["", f"Speed ({speed['environment']['machine']}; `benchmarks/speed/speed.py`):", ""]
     lines += ["| Clip | Detects, frames/s | facenet-pytorch | Video analysed, s/s |", "|---|---|---|---|"]
