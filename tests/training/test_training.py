@@ -133,6 +133,16 @@ def test_tracks_of_two_data_sets_stay_apart() -> None:
     assert [track.tolist() for track in store.tracks(split="train", minimum=2)] == [[0, 2, 4, 6], [1, 3, 5, 7]]
 
 
+def test_a_person_is_never_their_own_donor() -> None:
+    rows = [Row(f"{k}.jpg", "real", "none", "dfdc", "train", "one" if k < 5 else "two") for k in range(6)]
+    crops = np.stack([np.full((64, 64, 3), 40 * k, np.uint8) for k in range(6)])
+    store = Store(crops, np.zeros((6, 5, 2), np.float32), tuple(rows))
+    stream = SampleStream(store, (Draw("pairs", ("dfdc",), 1.0),), seed=0)
+    rng, pool = np.random.default_rng(0), np.arange(6)
+    found = [stream._donor(0, store.face(0), pool, rng) for _ in range(40)]
+    assert {None if donor is None else int(donor.image[0, 0, 0]) for donor in found} == {None, 200}
+
+
 def test_learnt_from_is_what_is_drawn_and_what_the_transformer_follows() -> None:
     recipe = load_recipe("base-v1")
     rows = [Row("a.jpg", "real", "none", d, s, d) for d, s in (("dfdc", "train"), ("other", "train"), ("v", "val"))]

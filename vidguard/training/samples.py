@@ -50,7 +50,7 @@ class SampleStream(IterableDataset[tuple[Tensor, float]]):
     ) -> Iterator[tuple[Tensor, float]]:
         pristine = self.store.face(index)
         kind = sample_kind(rng, mesh=pristine.mesh is not None)
-        donor = None if kind == "self-blend" else self._donor(pristine, pool, rng)
+        donor = None if kind == "self-blend" else self._donor(index, pristine, pool, rng)
         if donor is None or (donor.mesh is None and kind != "swap"):
             kind = "self-blend"
         forged, _ = forge_kind(kind, pristine, donor, sample_recipe(rng))
@@ -58,14 +58,22 @@ class SampleStream(IterableDataset[tuple[Tensor, float]]):
         for image, label in ((pristine.image, 0.0), (forged, 1.0)):
             yield _tensor(degrade(place(image, np.random.default_rng(geometry)))), label
 
-    def _donor(self, face: Face, pool: NDArray[np.int64], rng: np.random.Generator) -> Face | None:
-        """Of a few faces the one whose head is held most alike, as a forger would choose."""
-        others = [self.store.face(int(i)) for i in rng.choice(pool, 6)]
+    def _donor(self, index: int, face: Face, pool: NDArray[np.int64], rng: np.random.Generator) -> Face | None:
+        """Of a few other people's faces the one whose head is held most alike, as a forger would choose."""
+        drawn = [int(i) for i in rng.choice(pool, 6)]
+        others = [self.store.face(i) for i in drawn if self._is_another(i, index)]
+        if not others:
+            return None
         meshes = [(o.landmarks, o.mesh) for o in others if o.mesh is not None]
         if face.mesh is None or not meshes:
             return others[0]
         with_mesh = [o for o in others if o.mesh is not None]
         return with_mesh[nearest_pose(face.landmarks, face.mesh, meshes)]
+
+    def _is_another(self, other: int, index: int) -> bool:
+        """Whether two crops are of different sources; one without a group stands for itself."""
+        a, b = self.store.rows[other], self.store.rows[index]
+        return (a.dataset, a.group or a.path) != (b.dataset, b.group or b.path)
 
 
 def _pools(store: Store, part: Draw) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
