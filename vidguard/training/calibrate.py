@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from vidguard.calibration import Platt, fit_logistic, fit_platt, threshold_at_fpr
 from vidguard.config import AnalysisConfig
@@ -51,7 +52,10 @@ def fit_fusion(judge: Judge, sequences: Seq[Sequence]) -> None:
 
 
 def calibrate(judge: Judge, sequences: Seq[Sequence]) -> tuple[Calibration, dict[str, Any]]:
-    """Fit the three Platt scalings and thresholds; gives them with the validation figures."""
+    """Fit the three Platt scalings and thresholds; gives them with the validation figures.
+
+    Raises InputError where a higher score doesn't mean fake more often.
+    """
     frames = _Examples()
     segments = _Examples()
     videos = _Examples()
@@ -66,7 +70,11 @@ def calibrate(judge: Judge, sequences: Seq[Sequence]) -> tuple[Calibration, dict
                 segments.add(stretch.logit, share > 0, sequence)
         videos.add(track_logit(stretches), bool(sequence.is_fake.any()), sequence)
     levels = {"frame": frames, "segment": segments, "video": videos}
-    platts = {name: level.platt() for name, level in levels.items()}
+    try:
+        platts = {name: level.platt() for name, level in levels.items()}
+    except ValidationError as error:  # a scaling that falls with the score isn't one
+        raise InputError(NOTHING_LEARNT) from error
+    sources = ", ".join(sorted({sequence.dataset for sequence in sequences}))
     calibration = Calibration(
         frame=platts["frame"],
         segment=platts["segment"],
@@ -75,7 +83,8 @@ def calibrate(judge: Judge, sequences: Seq[Sequence]) -> tuple[Calibration, dict
         segment_threshold=segments.threshold(platts["segment"]),
         video_threshold=videos.threshold(platts["video"]),
         threshold_note=f"at most {_FPR:.0%} of the genuine faces of every kind of validation material at or above it",
-        fitted_on="validation sources: DFDC and MesoNet crops, pristine clips and their forgeries, equal weight each",
+        fitted_on=f"validation sources of {sources}, and forgeries of their clips; "
+        "each family and class weighs the same",
     )
     return calibration, {name: level.figures(platts[name]) for name, level in levels.items()}
 

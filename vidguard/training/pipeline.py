@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from pydantic import ValidationError
 
 from vidguard.detector import Judge
 from vidguard.errors import InputError, WeightsError
 from vidguard.faces.mesh import FaceMesh
-from vidguard.training.calibrate import NOTHING_LEARNT, calibrate, encoder_figures, fit_fusion
+from vidguard.training.calibrate import calibrate, encoder_figures, fit_fusion
 from vidguard.training.checkpoint import Say, digest, is_made, round_digest
 from vidguard.training.export import export, passport_of, write_card
 from vidguard.training.frames import load_trained, train_encoder
@@ -28,7 +27,7 @@ from vidguard.training.sequences import MIN_FRAMES, forged_sequences, kept_seque
 from vidguard.training.sequences import Sequence as Track
 from vidguard.training.temporal import train_temporal
 from vidguard.types import write_whole
-from vidguard.weights import Calibration, find_weights, read_passport
+from vidguard.weights import find_weights, read_passport
 
 _CUT_BY: Final = "cut_by"  # in a store: digest of the settings that it was cut by, known without the material
 
@@ -106,7 +105,7 @@ def temporal(recipe: Recipe, work: Path, out: Path, say: Say) -> None:
     training = kept_sequences(training_file, made_from, partial(_training, recipe, store, judge, crops))
     with (work / "temporal.log").open("w", buffering=1) as log:
         history = train_temporal(judge, training, validation, recipe.temporal, seed=recipe.seed, log=log)
-    calibration, levels = _calibrated(judge, validation)
+    calibration, levels = calibrate(judge, validation)
     shown: dict[str, Any] = {"validation": levels, "encoders": encoder_figures(judge, validation)}
     shown["temporal"] = {"validation_loss_by_epoch": [round(loss, 4) for loss in history]}
     shown["trained_from"] = wanted
@@ -153,16 +152,6 @@ def learnt_from(recipe: Recipe, store: Store) -> tuple[str, ...]:
 
 def _temporal_split(store: Store) -> str:
     return "temporal" if any(row.split == "temporal" for row in store.rows) else "train"
-
-
-def _calibrated(judge: Judge, validation: list[Track]) -> tuple[Calibration, dict[str, Any]]:
-    try:
-        calibration, levels = calibrate(judge, validation)
-    except ValidationError as error:  # a scaling that falls with the score isn't one
-        raise InputError(NOTHING_LEARNT) from error
-    sources = ", ".join(sorted({sequence.dataset for sequence in validation}))
-    fitted_on = f"validation sources of {sources}, and forgeries of their clips; each family and class weighs the same"
-    return replace(calibration, fitted_on=fitted_on), levels
 
 
 def _encoder(name: str, recipe: Recipe, work: Path, workers: int, say: Say) -> None:

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import track as progress
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file
 
 from vidguard.detector import Judge
 from vidguard.forge import Face, forge_track, h264, sample_degradation, sample_kind, sample_recipe
 from vidguard.temporal import FrameTokens
+from vidguard.training import checkpoint
 from vidguard.training.listing import Row
 from vidguard.training.material import Store
 from vidguard.training.samples import place
@@ -96,16 +96,11 @@ def kept_sequences(path: Path, made_from: str, make: Callable[[], list[Sequence]
 
     made_from: digest of all that they follow from; a file with another one is written anew.
     """
-    if path.is_file() and _made_from(path) == made_from:
+    if checkpoint.made_from(path) == made_from:
         return load_sequences(path)
     sequences = make()
     save_sequences(path, sequences, made_from=made_from)
     return sequences
-
-
-def _made_from(path: Path) -> str | None:
-    with safe_open(path, "pt") as file:
-        return (file.metadata() or {}).get("made_from")
 
 
 def save_sequences(path: Path, sequences: Iterable[Sequence], *, made_from: str = "") -> None:
@@ -118,16 +113,12 @@ def save_sequences(path: Path, sequences: Iterable[Sequence], *, made_from: str 
     tensors |= {"fused": tokens.frame_logits.contiguous(), "times": tokens.times}
     tensors["logits"] = torch.from_numpy(np.concatenate([s.logits for s in listed]))
     tensors["is_fake"] = torch.from_numpy(np.concatenate([s.is_fake for s in listed]))
-    unfinished = path.with_name(path.name + ".partial")
-    save_file(tensors, unfinished, metadata={"sequences": json.dumps(about), "made_from": made_from})
-    unfinished.replace(path)
+    checkpoint.save_tensors(path, tensors, made_from, sequences=json.dumps(about))
 
 
 def load_sequences(path: Path) -> list[Sequence]:
     """Read what `save_sequences` wrote."""
-    with safe_open(path, "pt") as file:
-        about = json.loads(file.metadata()["sequences"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+    about, tensors = json.loads(checkpoint.metadata(path)["sequences"]), load_file(path)
     embeddings = {n.removeprefix("embedding."): t for n, t in tensors.items() if n.startswith("embedding.")}
     tokens = FrameTokens(embeddings, tensors["fused"], tensors["times"])
     logits, is_fake = tensors["logits"].numpy(), tensors["is_fake"].numpy()
