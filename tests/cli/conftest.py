@@ -16,6 +16,17 @@ from vidguard.cli.app import run
 from vidguard.errors import SourceError, WeightsError
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """The networks are too small to gain from a second thread, and lose much by it on a busy machine."""
+    import torch  # most commands' tests need none of it
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 class StandInDetector:
     """Answers by what is in the file: the commands are under test here, not the judgement."""
 

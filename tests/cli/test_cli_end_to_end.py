@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 
 from vidguard.cli.app import run
 from vidguard.types import Report, Status
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @dataclass
@@ -26,15 +27,6 @@ def vidguard(*arguments: object) -> Ended:
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = run([str(a) for a in arguments])
     return Ended(code, out.getvalue(), err.getvalue())
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    # The networks are too small to gain from a second thread, and lose much by it on a busy machine.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from skimage.data import astronaut
 
 from vidguard.forge import CHAINS, KINDS
@@ -21,15 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))
 
 from clips import FPS, empty_clip, face_clip
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 PORTRAIT = np.ascontiguousarray(np.asarray(astronaut())[:240, 110:350])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
