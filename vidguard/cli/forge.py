@@ -137,7 +137,7 @@ def _wants_meshes(kind: str, preview: Path | None) -> bool:
 
 def _forge(forger: Forger, found: Expanded, targets: dict[Path, Path], preview: Path | None, *, quiet: bool) -> int:
     """Forge all files; gives the number of those that couldn't be."""
-    from vidguard.protocols.forger import write_picture
+    from vidguard.video import write_picture
 
     sheets: list[NDArray[Any]] = []
     failed = 0

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,8 +27,7 @@ from vidguard.forge import (
     send,
 )
 from vidguard.protocols.followed import FollowedClip, follow_clip
-from vidguard.types import write_whole
-from vidguard.video import write_video
+from vidguard.video import write_picture, write_video
 
 PICTURE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 STILL_SUFFIX: Final = ".png"
@@ -174,11 +172,3 @@ class Forger:
         forged = [k for k, face in zip(subject.chosen, subject.faces) if face is not None]
         span = f"{clip.times[forged[0]]:.2f} to {clip.times[forged[-1]] + 1 / clip.frame_rate:.2f} s"
         return f"{order.kind}, seed {order.seed}, {len(forged)} frames from {span}{sent}"
-
-
-def write_picture(target: Path, picture: NDArray[np.uint8]) -> None:
-    """Write (H, W, 3) uint8 RGB as what target's suffix names, whole or not at all."""
-    ok, data = cv2.imencode(target.suffix.lower(), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    if not ok:
-        raise InputError(f"a picture of {picture.shape[1]}x{picture.shape[0]} px can't be written as {target.suffix}")
-    write_whole(target, data.tobytes())

@@ -20,8 +20,8 @@ from vidguard.errors import InputError, SourceError
 from vidguard.render.scale import rgb
 from vidguard.render.timeline import WIDTH, Axis, time_axis
 from vidguard.render.words import clock, percent
-from vidguard.types import BoxXyxyPx, Interval, Observation, Report, Segment, Track, write_whole
-from vidguard.video import TimedImage, VideoReader, open_source, write_video
+from vidguard.types import BoxXyxyPx, Interval, Observation, Report, Segment, Track
+from vidguard.video import TimedImage, VideoReader, open_source, write_picture, write_video
 
 Image = NDArray[np.uint8]
 Progress = Callable[[float, "float | None"], None]
@@ -171,9 +171,7 @@ def _save_still(reader: VideoReader, painter: Painter, target: Path) -> None:
     if batch is None:
         raise SourceError(_NO_FRAME)
     frame = batch.frames[0].permute(1, 2, 0).cpu().numpy()
-    picture = painter.paint(frame, batch.pts_seconds[0])
-    _, png = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    write_whole(target, png.tobytes())
+    write_picture(target, painter.paint(frame, batch.pts_seconds[0]))
 
 
 def _painted(reader: VideoReader, painter: Painter, progress: Progress | None) -> Iterator[TimedImage]:

@@ -21,9 +21,9 @@ from vidguard.errors import BackendError, InputError
 from vidguard.video.reader import VideoReader
 from vidguard.video.sampler import FrameSampler
 from vidguard.video.source import Source
-from vidguard.video.writer import TimedImage, write_video
+from vidguard.video.writer import TimedImage, write_picture, write_video
 
-__all__ = ["BACKENDS", "FrameSampler", "TimedImage", "VideoReader", "open_source", "write_video"]
+__all__ = ["BACKENDS", "FrameSampler", "TimedImage", "VideoReader", "open_source", "write_picture", "write_video"]
 
 BACKENDS: Final = ("pyav", "pyav-nvdec", "decord", "pillow")
 _DEFAULT_LIMITS: Final = Limits()

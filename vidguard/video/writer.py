@@ -1,4 +1,4 @@
-"""Writing timed pictures as a video file."""
+"""Writing pictures with times as a video file, and one picture as a file: whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import av
+import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from vidguard.errors import BackendError, SourceError
+from vidguard.errors import BackendError, InputError, SourceError
+from vidguard.types import write_whole
 
 TimedImage = tuple[NDArray[np.uint8], float]
 """(H, W, 3) uint8 RGB and its time in seconds."""
@@ -73,3 +75,11 @@ def _add_stream(output: Any, picture: NDArray[np.uint8], crf: int | None, frame_
     stream.codec_context.colorspace = Colorspace.ITU709
     stream.codec_context.color_range = ColorRange.MPEG
     return stream
+
+
+def write_picture(target: Path, picture: NDArray[np.uint8]) -> None:
+    """Write (H, W, 3) uint8 RGB as what target's suffix names, whole or not at all."""
+    ok, data = cv2.imencode(target.suffix.lower(), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    if not ok:
+        raise InputError(f"a picture of {picture.shape[1]}x{picture.shape[0]} px can't be written as {target.suffix}")
+    write_whole(target, data.tobytes())
