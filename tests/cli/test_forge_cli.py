@@ -107,7 +107,7 @@ def test_a_preview_needs_no_out(command, files, tmp_path):
     assert code == 0
     assert "1 faces" in out
     picture = cv2.imread(str(sheet))
-    assert picture.shape[1] == 10 * 208
+    assert picture.shape[1] == 11 * 208
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
 
 
@@ -115,7 +115,7 @@ def test_a_preview_needs_no_out(command, files, tmp_path):
     any(importlib.util.find_spec(name) is None for name in ("ai_edge_litert", "mediapipe")),
     reason="needs ai-edge-litert and mediapipe's model file",
 )
-@pytest.mark.parametrize("kind", ["mesh-swap", "reenactment"])
+@pytest.mark.parametrize("kind", ["mesh-swap", "part-swap", "reenactment"])
 def test_kinds_with_meshes_work_on_clips(command, files, tmp_path, kind):
     target = tmp_path / "forged.mp4"
     options = ("--kind", kind, "--donor", files / "other.png", "--to", "0.25", "--quiet", "--strength", "2")

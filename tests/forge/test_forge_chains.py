@@ -97,7 +97,7 @@ def test_a_preview_shows_the_face_what_was_made_of_it_and_why_not() -> None:
     sheet = preview_sheet("portrait", [face], donor, recipe, kind="swap", fps=25)
     lonely = preview_sheet("portrait", [face, face], None, recipe, kind="swap", fps=25)
     cell, label = 208, 22
-    assert sheet.shape == (label + 3 * (label + cell), 10 * cell, 3)
+    assert sheet.shape == (label + 3 * (label + cell), 11 * cell, 3)
     assert lonely.shape == sheet.shape
 
     def column(picture: np.ndarray, number: int) -> np.ndarray:

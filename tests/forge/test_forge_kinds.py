@@ -27,6 +27,7 @@ from vidguard.forge import (
     sample_kind,
     sample_recipe,
 )
+from vidguard.forge.regions import PARTS, region_outline
 
 FACE = Face(PICTURE, POINTS, grid_mesh(0))
 DONOR = Face(STRANGER, STRANGER_POINTS, grid_mesh(1, jitter=3.0))
@@ -61,6 +62,22 @@ def test_a_swap_shows_the_donor_and_a_mesh_swap_fills_the_meshs_hull() -> None:
         if kind == "mesh-swap":
             assert mask[inside_hull(FACE.mesh, margin=5)].min() > 0.95
             assert mask[outside].max() < 0.01
+
+
+def test_a_part_swap_replaces_one_part_and_every_part_has_its_turn() -> None:
+    replaced = set()
+    for seed in range(40):
+        forged, mask = forge_kind("part-swap", FACE, DONOR, replace(PLAIN, seed=seed))
+        outlines = {part: soft_mask_of(part) for part in PARTS}
+        (part,) = (name for name, outline in outlines.items() if np.abs(outline - mask).max() < 1e-6)
+        replaced.add(part)
+        assert 0 < mask.mean() < 0.5 * soft_mask_of("face").mean()
+        assert np.abs(forged.astype(int) - PICTURE)[mask > 0.9].mean() > 5
+    assert replaced == {"eyes", "nose", "mouth", "lower"} == set(PARTS)
+
+
+def soft_mask_of(region: str) -> np.ndarray:
+    return forge_face(PICTURE, POINTS, PLAIN, outline=region_outline(POINTS, region))[1]
 
 
 def test_a_reenactment_keeps_the_faces_own_colours_and_grows_with_strength() -> None:
@@ -123,13 +140,14 @@ def test_what_is_missing_is_named() -> None:
         replace(PLAIN, strength=float("nan"))
 
 
-def test_training_draws_four_kinds_as_often_as_ever() -> None:
-    names, odds = ("self-blend", "swap", "mesh-swap", "reenactment"), (0.4, 0.1, 0.25, 0.25)
+def test_training_draws_five_kinds_by_their_odds() -> None:
+    names = ("self-blend", "swap", "mesh-swap", "part-swap", "reenactment")
+    odds = (0.36, 0.08, 0.22, 0.14, 0.2)
     for mesh in (True, False):
         drawn, reference = np.random.default_rng(7), np.random.default_rng(7)
         for _ in range(200):
             expected = str(reference.choice(names, p=odds))
-            if not mesh and expected in ("mesh-swap", "reenactment"):
+            if not mesh and expected in ("mesh-swap", "part-swap", "reenactment"):
                 expected = "self-blend" if reference.random() < 0.7 else "swap"
             assert sample_kind(drawn, mesh=mesh) == expected
         assert drawn.random() == reference.random()

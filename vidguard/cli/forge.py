@@ -24,7 +24,7 @@ def forge(
         list[str], typer.Argument(metavar="SOURCE", help="Pictures and clips of a genuine face; folders, quoted globs.")
     ],
     kind: Annotated[
-        str, typer.Option(metavar="KIND", help="self-blend, swap, mesh-swap, reenactment or attribute.")
+        str, typer.Option(metavar="KIND", help="self-blend, swap, mesh-swap, part-swap, reenactment or attribute.")
     ] = "self-blend",
     target: Annotated[
         Path | None,
@@ -32,7 +32,7 @@ def forge(
     ] = None,
     donor: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Picture or clip of another person: for swap, mesh-swap and reenactment."),
+        typer.Option(metavar="FILE", help="Picture or clip of another person: for swaps and reenactment."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Fixes every draw.")] = 0,
     strength: Annotated[
@@ -52,8 +52,8 @@ def forge(
 ) -> None:
     """Forge the face in pictures and clips: to test a detector, or to see what it is up against.
 
-    The face seen most is forged, the largest of several in a picture. Face meshes, which mesh-swap and reenactment
-    need, take: pip install ai-edge-litert && pip install --no-deps mediapipe==0.10.21
+    The face seen most is forged, the largest of several in a picture. Face meshes, which mesh-swap, part-swap and
+    reenactment need, take: pip install ai-edge-litert && pip install --no-deps mediapipe==0.10.21
     """
     from vidguard.protocols.forger import Forger, Order
 

@@ -78,7 +78,7 @@ def sample_recipe(rng: np.random.Generator, *, strength: float = 1.0) -> BlendRe
     gain, offset, shift = spread(0.05, 3), spread(5.0, 3), spread(0.035, 2)
     common_gain, common_offset = spread(0.05, 1)[0], spread(7.0, 1)[0]
     return BlendRecipe(
-        region=str(rng.choice(list(REGIONS), p=[0.45, 0.2, 0.15, 0.12, 0.08])),
+        region=str(rng.choice(list(REGIONS), p=[0.41, 0.17, 0.14, 0.1, 0.07, 0.04, 0.07])),
         seed=int(rng.integers(2**31)),
         deform=float(rng.uniform(0.0, 0.18)),
         softness=float(rng.uniform(0.02, 0.22)),

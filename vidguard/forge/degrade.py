@@ -112,7 +112,7 @@ def sample_degradation(rng: np.random.Generator) -> Callable[[ByteImage], ByteIm
         if use[3] < 0.5:
             size = (even_length(width * factor), even_length(height * factor))
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        if use[4] < 0.45:
+        if use[4] < 0.55:
             image = h264([image], crf)[0]
         if use[5] < 0.35:
             image = jpeg(image, quality)

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from vidguard.errors import InputError
 from vidguard.forge.attributes import ATTRIBUTES, edit_attribute
 from vidguard.forge.blend import BlendRecipe, ByteImage, forge_face
-from vidguard.forge.regions import FloatImage
+from vidguard.forge.regions import PARTS, FloatImage, region_outline
 from vidguard.forge.sources import aligned_donor, mesh_donor, mesh_outline, reenacted
 
-KINDS: Final = ("self-blend", "swap", "mesh-swap", "reenactment", "attribute")
-NEEDS_DONOR: Final = frozenset({"swap", "mesh-swap", "reenactment"})
-NEEDS_MESH: Final = frozenset({"mesh-swap", "reenactment"})
-_DRAWN: Final = {"self-blend": 0.4, "swap": 0.1, "mesh-swap": 0.25, "reenactment": 0.25}
+KINDS: Final = ("self-blend", "swap", "mesh-swap", "part-swap", "reenactment", "attribute")
+NEEDS_DONOR: Final = frozenset({"swap", "mesh-swap", "part-swap", "reenactment"})
+NEEDS_MESH: Final = frozenset({"mesh-swap", "part-swap", "reenactment"})
+_DRAWN: Final = {"self-blend": 0.36, "swap": 0.08, "mesh-swap": 0.22, "part-swap": 0.14, "reenactment": 0.2}
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ def forge_kind(kind: str, face: Face, donor: Face | None, recipe: BlendRecipe) -
     """Make one kind of forgery of a face; gives the picture and the mask of what was replaced.
 
     self-blend: the face itself, changed (no donor needed); swap: the donor's face laid on by eyes and mouth; mesh-swap:
-    laid on triangle by triangle; reenactment: the face's own skin moved into the donor's expression; attribute: one of
+    laid on triangle by triangle; part-swap: the same of one of the `PARTS` alone, which one follows from the recipe's
+    seed; reenactment: the face's own skin moved into the donor's expression; attribute: one of
     the `ATTRIBUTES`, which one follows from the recipe's seed. Raises InputError where a donor or a mesh is missing.
     """
     if kind not in KINDS:
@@ -52,8 +53,12 @@ def forge_kind(kind: str, face: Face, donor: Face | None, recipe: BlendRecipe) -
         return forge_face(face.image, face.landmarks, recipe, source=source)
     if face.mesh is None or donor.mesh is None:
         raise InputError(f"a {kind} needs the mesh of both faces")
-    if kind == "mesh-swap":
-        source, outline = mesh_donor(donor.image, donor.mesh, shape, face.mesh), mesh_outline(face.mesh)
+    if kind in ("mesh-swap", "part-swap"):
+        source = mesh_donor(donor.image, donor.mesh, shape, face.mesh)
+        if kind == "mesh-swap":
+            outline = mesh_outline(face.mesh)
+        else:
+            outline = region_outline(face.landmarks, str(np.random.default_rng(recipe.seed).choice(PARTS)))
         return forge_face(face.image, face.landmarks, recipe, source=source, outline=outline)
     amount = min(float(np.random.default_rng(recipe.seed).uniform(0.3, 0.8)) * recipe.strength, 1.0)
     source = reenacted(face.image, face.landmarks, face.mesh, donor.landmarks, donor.mesh, amount=amount)

@@ -20,8 +20,15 @@ _FOREHEAD: Final = tuple((x, y * 1.6 if y < 0 else y) for x, y in _FACE)
 _INNER: Final = tuple((x * 0.75, 0.55 + (y - 0.55) * 0.78) for x, y in _FACE)
 _LOWER: Final = ((-1.7, 0.45), (0.0, 0.3), (1.7, 0.45), (1.8, 0.9), (1.3, 1.4), (0.0, 1.72), (-1.3, 1.4), (-1.8, 0.9))
 _EYES: Final = ((-1.9, -0.4), (0.0, -0.45), (1.9, -0.4), (1.9, 0.3), (0.6, 0.3), (0.0, 0.15), (-0.6, 0.3), (-1.9, 0.3))
+_NOSE: Final = ((-0.3, 0.05), (0.3, 0.05), (0.75, 0.6), (0.5, 0.82), (-0.5, 0.82), (-0.75, 0.6))
+_MOUTH: Final = ((-1.15, 0.95), (-0.5, 0.72), (0.5, 0.72), (1.15, 0.95), (0.6, 1.32), (-0.6, 1.32))
 
-REGIONS: Final = {"face": _FACE, "forehead": _FOREHEAD, "inner": _INNER, "lower": _LOWER, "eyes": _EYES}
+REGIONS: Final = {
+    "face": _FACE, "forehead": _FOREHEAD, "inner": _INNER, "lower": _LOWER,
+    "eyes": _EYES, "nose": _NOSE, "mouth": _MOUTH,
+}  # fmt: skip
+PARTS: Final = ("eyes", "nose", "mouth", "lower")
+"""Regions that are less than the face: what an editor replaces by hand."""
 
 
 def face_axes(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
