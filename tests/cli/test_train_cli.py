@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from skimage.data import astronaut
 
 from vidguard.cli.app import run
@@ -107,6 +108,28 @@ def test_from_a_folder_of_clips_to_weights_that_load(
     assert "mesoinception4.round0.safetensors was trained by another recipe" in capsys.readouterr().err
     assert run(["train", *places, "--only", "temporal"]) == 2
     assert "mesoinception4.safetensors was trained by another recipe" in capsys.readouterr().err
+
+
+def test_pictures_alone_make_a_set_whose_transformer_is_untrained(
+    tmp_path: Path, recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe.write_text(RECIPE.replace("epochs = 1", "epochs = 0"))
+    rng = np.random.default_rng(0)
+    for place in ("train/real", "train/fake", "val/real", "val/fake"):
+        folder = tmp_path / "clips" / place
+        folder.mkdir(parents=True)
+        portrait = np.array(astronaut()[4:244, 110:350])
+        if folder.name == "fake":
+            portrait[..., 1] //= 2
+        for k in range(4):
+            shown = np.clip(portrait + rng.normal(0, 3, portrait.shape), 0, 255).astype(np.uint8)
+            Image.fromarray(shown).save(folder / f"{place[:3]}{k}.png")
+    order = ["train", str(recipe), "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out"), "--workers", "1"]
+    assert run([*order, "--material", str(tmp_path / "clips")]) == 0, capsys.readouterr().err
+    judge, passport = load_judge(find_weights("tiny", tmp_path / "out"))
+    assert passport.figures["temporal"] == {"validation_loss_by_epoch": []}
+    assert not judge.temporal.frame_head.weight.any()
+    assert "wasn't trained, for want of videos" in (tmp_path / "out" / "tiny" / "CARD.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -102,9 +102,11 @@ def temporal(recipe: Recipe, work: Path, out: Path, say: Say) -> None:
     val_file, training_file = (work / f"sequences.{split}.safetensors" for split in ("val", "temporal"))
     validation = kept_sequences(val_file, made_from, partial(_validation, recipe, store, judge, crops))
     fit_fusion(judge, validation)
-    training = kept_sequences(training_file, made_from, partial(_training, recipe, store, judge, crops))
-    with (work / "temporal.log").open("w", buffering=1) as log:
-        history = train_temporal(judge, training, validation, recipe.temporal, seed=recipe.seed, log=log)
+    history: list[float] = []
+    if recipe.temporal.epochs:
+        training = kept_sequences(training_file, made_from, partial(_training, recipe, store, judge, crops))
+        with (work / "temporal.log").open("w", buffering=1) as log:
+            history = train_temporal(judge, training, validation, recipe.temporal, seed=recipe.seed, log=log)
     calibration, levels = calibrate(judge, validation)
     shown: dict[str, Any] = {"validation": levels, "encoders": encoder_figures(judge, validation)}
     shown["temporal"] = {"validation_loss_by_epoch": [round(loss, 4) for loss in history]}

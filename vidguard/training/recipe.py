@@ -6,7 +6,16 @@ import sys
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
+from pydantic import (
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
 
 from vidguard.encoders import ENCODERS
@@ -78,7 +87,8 @@ class TemporalRecipe:
     """How the temporal transformer is trained on sequences of forged pristine tracks."""
 
     forgeries_per_track: PositiveInt
-    epochs: PositiveInt
+    epochs: NonNegativeInt
+    """0 where the material has no videos: the transformer then passes the frames' logits through, untrained."""
     batch: PositiveInt
     learning_rate: PositiveFloat
     weight_decay: NonNegativeFloat
