@@ -4,15 +4,34 @@ from __future__ import annotations
 
 from typing import Final
 
-from vidguard.encoders.amten import Amten, AmtenNet
+from vidguard.encoders.amten import (
+    Amten,
+    AmtenNet,
+    AmtenNetConstrained,
+    AmtenNetHighPass,
+    AmtenNetNone,
+    AmtenNetSrm,
+)
 from vidguard.encoders.base import CROP, Encoder, EncoderOutput, prepare_crops
 from vidguard.encoders.efficientnet_lite import EfficientNetLite0
+from vidguard.encoders.high_pass_cnn import HighPassCnn
 from vidguard.encoders.meso import Meso4, MesoInception4
+from vidguard.encoders.mislnet import MislNet
+from vidguard.encoders.mobilenet import MobileNetV2
+from vidguard.encoders.xception import Xception
 
 ENCODERS: Final[dict[str, type[Encoder]]] = {
     "meso4": Meso4,
     "mesoinception4": MesoInception4,
     "amtennet": AmtenNet,
+    "amtennet_none": AmtenNetNone,
+    "amtennet_srm": AmtenNetSrm,
+    "amtennet_constrained": AmtenNetConstrained,
+    "amtennet_high_pass": AmtenNetHighPass,
+    "mislnet": MislNet,
+    "high_pass_cnn": HighPassCnn,
+    "xception": Xception,
+    "mobilenet_v2": MobileNetV2,
     "efficientnet_lite0": EfficientNetLite0,
 }
 
@@ -21,10 +40,18 @@ __all__ = [
     "ENCODERS",
     "Amten",
     "AmtenNet",
+    "AmtenNetConstrained",
+    "AmtenNetHighPass",
+    "AmtenNetNone",
+    "AmtenNetSrm",
     "EfficientNetLite0",
     "Encoder",
     "EncoderOutput",
+    "HighPassCnn",
     "Meso4",
     "MesoInception4",
+    "MislNet",
+    "MobileNetV2",
+    "Xception",
     "prepare_crops",
 ]

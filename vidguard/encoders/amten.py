@@ -1,11 +1,18 @@
-"""AMTENnet (Guo, Yang, Chen, Sun: Fake face detection via adaptive manipulation traces extraction, CVIU 2021)."""
+"""AMTENnet (Guo, Yang, Chen, Sun: Fake face detection via adaptive manipulation traces extraction, CVIU 2021).
+
+Its ablations are here too: the same trunk behind other front ends. All other fronts than AMTEN give 3 maps, so that
+the trunk's first layer has 3 * 24 * 9 = 648 weights instead of 12 * 24 * 9 = 2,592; everything behind it is alike.
+"""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from vidguard.encoders.base import Encoder, EncoderOutput
+from vidguard.encoders.front_ends import ConstrainedConv, HighPass, Srm, extract
 
 
 class Amten(nn.Module):
@@ -45,12 +52,14 @@ class AmtenNet(Encoder):
 
     input_size = 128
     embedding_dim = 300
+    front_end: ClassVar[type[nn.Module]] = Amten
+    front_channels: ClassVar[int] = 12
 
     def __init__(self) -> None:
         super().__init__()
-        self.front = Amten()
+        self.front = self.front_end()
         self.trunk = nn.Sequential(
-            _stage(12, 24, 3, padding=1),
+            _stage(self.front_channels, 24, 3, padding=1),
             _stage(24, 48, 3),
             _stage(48, 64, 3),
             _stage(64, 128, 1, norm=False),
@@ -65,7 +74,38 @@ class AmtenNet(Encoder):
                     nn.init.zeros_(module.bias)
 
     def forward(self, crops: Tensor) -> EncoderOutput:
-        """(N, 3, 128, 128) float RGB in [0, 1] -> EncoderOutput; the network reads 0..255."""
-        embedding = self.fc2(self.fc1(self.trunk(self.front(crops * 255.0)).flatten(1)))
+        """(N, 3, 128, 128) float RGB in [0, 1] -> EncoderOutput."""
+        embedding = self.fc2(self.fc1(self.trunk(extract(self.front, crops)).flatten(1)))
         logits = self.head(embedding)
         return EncoderOutput(embedding, logits[:, 0] - logits[:, 1])  # class 0 is fake, class 1 real
+
+
+class AmtenNetNone(AmtenNet):
+    """The trunk on raw pixels, the authors' "model base": 2,020,194 parameters."""
+
+    front_end = nn.Identity
+    front_channels = 3
+
+
+class AmtenNetSrm(AmtenNet):
+    """The trunk on SRM residuals: 2,020,194 parameters, none of them in front."""
+
+    front_end = Srm
+    front_channels = 3
+
+
+class AmtenNetConstrained(AmtenNet):
+    """The trunk on a constrained convolution: 2,020,419 parameters, 225 of them in front.
+
+    It isn't padded, as in MISLnet: the trunk gets 124 px, and by its rounding up its last map is 7x7 all the same.
+    """
+
+    front_end = ConstrainedConv
+    front_channels = 3
+
+
+class AmtenNetHighPass(AmtenNet):
+    """The trunk on hand-crafted residuals: 2,020,194 parameters, none of them in front."""
+
+    front_end = HighPass
+    front_channels = 3
