@@ -18,6 +18,8 @@ Examples:
 
   vidguard train mine.toml --material clips/ --work runs/mine --out my-weights
 
+  vidguard train detectors-v1 --encoder mislnet --material INDEX.csv --work runs/detectors-v1
+
   vidguard train base-v1 --only card --development benchmarks/accuracy/results/base-v1.json
 
 A manifest has the columns path,label,kind,dataset,split,group: paths relative to it, label real or fake, split train or
@@ -45,6 +47,10 @@ def train(
     out_dir: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of weight sets to write into.")] = Path(
         "weights"
     ),
+    encoder: Annotated[
+        str | None,
+        typer.Option("--encoder", metavar="NAME", help="Make a set of this encoder alone, named after it."),
+    ] = None,
     only: Annotated[
         str | None,
         typer.Option("--only", metavar="STAGE", help="prepare, an encoder's name, temporal, or card (CARD.md alone)."),
@@ -64,7 +70,7 @@ def train(
     from vidguard.training.pipeline import train as run_stages
     from vidguard.training.recipe import load_recipe
 
-    plan = load_recipe(recipe)
+    plan = load_recipe(recipe) if encoder is None else load_recipe(recipe).of_encoder(encoder)
     if development is not None and only != CARD:
         raise InputError("--development goes with --only card")
     if only == CARD:

