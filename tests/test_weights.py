@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from vidguard.calibration import Band, DecisionRule, GenuineScores
 from vidguard.errors import WeightsError
 from vidguard.weights import (
     count_parameters,
@@ -18,6 +21,7 @@ from vidguard.weights import (
     read_tensors,
     weights_folder,
     write_files,
+    write_passport,
 )
 
 
@@ -100,3 +104,30 @@ def test_a_written_set_is_read_back_and_text_survives_the_manifest(tmp_path: Pat
     with pytest.raises(WeightsError, match="can't be read"):
         enter_in_manifest(tmp_path, "third", "", "")
     assert (tmp_path / "manifest.toml").read_text() == "["
+
+
+def test_a_passport_from_before_decisions_loads_and_promises_nothing(copy: Path) -> None:
+    entry = find_weights(folder=copy)
+    path = entry.folder / "passport.json"
+    plain = json.loads(path.read_text())
+    for field in ("rules", "frame_genuine", "video_genuine"):
+        plain["calibration"].pop(field, None)
+    path.write_text(json.dumps(plain))
+    passport = read_passport(enter_in_manifest(copy, entry.name, "", ""))
+    assert passport.calibration.rules == ()
+    assert passport.calibration.video_genuine == GenuineScores()
+    assert passport.rule(None) is None
+    with pytest.raises(WeightsError, match=r"promises no error rate of 0\.01; leave the error rate out"):
+        passport.rule(0.01)
+
+
+def test_a_rule_is_found_by_its_rate_and_no_other_is_made_up(copy: Path) -> None:
+    bands = {level: Band(0.1, 0.9) for level in ("frame", "segment", "video")}
+    rules = tuple(DecisionRule(rate, note="on 99 sources", **bands) for rate in (0.01, 0.05))
+    passport = read_passport(find_weights(folder=copy))
+    passport = replace(passport, calibration=replace(passport.calibration, rules=rules))
+    write_passport(copy / passport.name, passport)
+    passport = read_passport(enter_in_manifest(copy, passport.name, "", ""))
+    assert [passport.rule(rate) for rate in (0.01, 0.05, None)] == [*rules, rules[1]]
+    with pytest.raises(WeightsError, match=r"no error rate of 0\.02; ask for one of 0\.01, 0\.05"):
+        passport.rule(0.02)

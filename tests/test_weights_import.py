@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from skimage.data import astronaut
 
 import vidguard
-from vidguard.calibration import Platt
+from vidguard.calibration import Band, DecisionRule, Platt
 from vidguard.detector import load_judge
 from vidguard.detector.golden import golden
 from vidguard.encoders import ENCODERS
@@ -184,6 +184,7 @@ def test_a_report_made_with_imported_weights_says_that_they_are_not_calibrated(t
     assert report.fake_prob is not None
     assert "NOT calibrated" in report.weights.threshold_note
     assert report.weights.threshold == 0.5
+    assert report.decision is None
 
 
 def test_sets_share_a_folder_and_none_is_overwritten_or_left_half_written(tmp_path: Path) -> None:
@@ -331,3 +332,7 @@ def test_a_calibration_fitted_on_nothing_changes_nothing() -> None:
     assert Calibration(**scalings, **thresholds, fitted_on="clips").video.slope == 2
     with pytest.raises(ValueError, match="fitted on nothing"):
         Calibration(**scalings, **thresholds, fitted_on=None)
+    bands = {level: Band(0.1, 0.9) for level in ("frame", "segment", "video")}
+    same = dict.fromkeys(scalings, Platt(1, 0))
+    with pytest.raises(ValueError, match="promises no error rate"):
+        Calibration(**same, **thresholds, fitted_on=None, rules=(DecisionRule(0.05, note="", **bands),))

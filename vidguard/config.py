@@ -102,6 +102,10 @@ class AnalysisConfig:
     """A face missed for no longer than this counts as visible all along: detectors blink, heads don't vanish."""
     min_track_frames: int = 2
     """A video's face seen in fewer analysed frames isn't judged (detector false alarms are mostly single)."""
+    error_rate: float | None = None
+    """Decide so that at most this share of genuine videos is flagged, and of manipulated ones called genuine.
+
+    One of the rates that the weights' validation promises; None: 0.05 where it does, else their own thresholds."""
     max_thumbnails: int = 600
     """Bounds the report; on longer material later segments come without a thumbnail."""
     limits: Limits = field(default_factory=Limits)
@@ -113,6 +117,7 @@ class AnalysisConfig:
         _require(0.01 <= self.segment_seconds < math.inf, "segment_seconds must be at least 0.01, and finite")
         _require(0 <= self.bridge_seconds < math.inf, "bridge_seconds must be finite and not negative")
         _require(self.min_track_frames >= 1, "min_track_frames must be at least 1")
+        _require(self.error_rate is None or 0 < self.error_rate < 1, "error_rate must lie between 0 and 1")
         _require(self.max_thumbnails >= 0, "max_thumbnails must not be negative")
 
     def as_dict(self) -> dict[str, Any]:

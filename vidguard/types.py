@@ -26,6 +26,7 @@ SCHEMA_VERSION: Final = 1
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, ser_json_bytes="base64", val_json_bytes="base64")
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Label = Literal["genuine", "manipulated", "undecided"]
 # Raw JPEG bytes in Python, standard base64 in JSON (pydantic's base64 modes give the URL alphabet or decode at birth).
 JpegBytes = Annotated[
     bytes,
@@ -160,13 +161,15 @@ class Track:
     observations: tuple[Observation, ...]
     status: Status
     fake_prob: Probability | None
+    decision: Label | None = None
+    """By the bounds of `Report.decision`; None without a probability, or where the weights have no decision rule."""
 
     def __post_init__(self) -> None:
         """Refuse a track without visible time or with unsorted times."""
         if not self.spans or not self.observations:
             raise ValueError(f"track {self.id} has no visible time")
         _require_sorted_disjoint(self.spans)
-        _require_agreement(self.status, self.fake_prob)
+        _require_agreement(self.status, self.fake_prob, self.decision)
 
     @property
     def start(self) -> float:
@@ -188,6 +191,8 @@ class Segment(Interval):
     """None where no frame of the stretch was good enough to judge."""
     num_frames: int
     """Analysed frames that carry the probability."""
+    decision: Label | None = None
+    """By bounds of its own, which keep to the same error rate for stretches."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -212,8 +217,27 @@ class Thumbnail:
 
     def __post_init__(self) -> None:
         """Refuse anything else, such as base64 text, before it is found out in a browser."""
-        if not self.jpeg.startswith(b"\xff\xd8"):
-            raise ValueError("a thumbnail takes the raw bytes of a JPEG")
+        _require_jpeg(self.jpeg)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Explanation:
+    """What a finding's most suspicious frame was judged by: which encoders, and which part of the face."""
+
+    track_id: int
+    time: float
+    members: dict[str, float]
+    """By encoder what it adds to the fused logit of this frame: above 0 it speaks for a forgery, below against."""
+    regions: dict[str, float]
+    """By part of the face the share, 0..1, of the evidence for a forgery that came from there, largest first.
+
+    Empty where no place speaks for one."""
+    jpeg: JpegBytes
+    """The aligned crop, marked where most of that evidence came from."""
+
+    def __post_init__(self) -> None:
+        """Refuse anything but a JPEG's raw bytes."""
+        _require_jpeg(self.jpeg)
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -246,6 +270,19 @@ class WeightsInfo:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class Decision:
+    """What the probability says at a stated error rate."""
+
+    label: Label
+    """"manipulated" where the probability reaches its bound, "genuine" where every judged face lies below its bound."""
+    error_rate: Probability
+    """Largest share of genuine material called manipulated, and of manipulated material called genuine."""
+    genuine_below: Probability
+    manipulated_from: Probability
+    """`WeightsInfo.threshold`, whose note says what the rate rests on; on other material it may not hold."""
+
+
+@dataclass(frozen=True, config=_STRICT)
 class EngineInfo:
     """The code and machine that gave the answer."""
 
@@ -268,7 +305,8 @@ class Report:
     fake_prob: Probability | None
     """Calibrated probability that the most suspicious judged face is fake; None unless status is OK or PARTIAL.
 
-    Calibrated on one face at a time: with many genuine faces the largest of their probabilities is higher."""
+    A single face's own; with several it is corrected for their number and time (`verdict.video_logit`): independent
+    genuine faces, however many, reach a threshold about as often as one, faces that go together less often."""
     explanation: str
     """One sentence: what the answer is or why there is none."""
     source: SourceInfo
@@ -281,11 +319,15 @@ class Report:
     """Sorted by track, then time; per track disjoint, covering exactly its visible spans."""
     findings: tuple[Finding, ...] = ()
     thumbnails: tuple[Thumbnail, ...] = ()
+    explanations: tuple[Explanation, ...] = ()
+    """Of the most suspicious findings, where `vidguard.explain` was asked for them."""
+    decision: Decision | None = None
+    """None without a probability, and where the weights' validation material promises no error rate."""
     schema_version: Literal[1] = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
         """Refuse segments that don't cover their tracks, and a probability that contradicts the status."""
-        _require_agreement(self.status, self.fake_prob)
+        _require_agreement(self.status, self.fake_prob, self.decision)
         by_track: dict[int, list[Segment]] = {track.id: [] for track in self.tracks}
         for segment in self.segments:
             if segment.track_id not in by_track:
@@ -338,12 +380,19 @@ def _report_adapter() -> TypeAdapter[Report]:
     return TypeAdapter(Report)
 
 
-def _require_agreement(status: Status, fake_prob: float | None) -> None:
+def _require_agreement(status: Status, fake_prob: float | None, decision: object) -> None:
     judged = status in (Status.OK, Status.PARTIAL)
     if judged != (fake_prob is not None):
         raise ValueError(
             f"status {status.value} with fake_prob {fake_prob}: a probability comes with OK or PARTIAL only"
         )
+    if decision is not None and fake_prob is None:
+        raise ValueError("a decision comes with a probability only")
+
+
+def _require_jpeg(picture: bytes) -> None:
+    if not picture.startswith(b"\xff\xd8"):
+        raise ValueError("a picture in a report takes the raw bytes of a JPEG")
 
 
 def _require_sorted_disjoint(intervals: tuple[Interval, ...] | list[Segment]) -> None:

@@ -14,7 +14,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vidguard.calibration import Platt
+from vidguard.calibration import DEFAULT_ERROR_RATE, DecisionRule, GenuineScores, Platt
 from vidguard.config import CropGeometry
 from vidguard.errors import WeightsError
 from vidguard.types import write_whole
@@ -70,11 +70,41 @@ class Calibration:
     threshold_note: str
     fitted_on: str | None
     """None: nothing was fitted, a probability is the sigmoid of the network's logit and promises no more."""
+    frame_genuine: GenuineScores = GenuineScores()
+    """Logits, before Platt scaling, of genuine faces in stills."""
+    video_genuine: GenuineScores = GenuineScores()
+    """The same in videos, by `track_logit`."""
+    rules: tuple[DecisionRule, ...] = ()
+    """By rising error rate; older sets, and those with too few validation sources, have none."""
 
     def __post_init__(self) -> None:
-        """Refuse a scaling that comes from nowhere."""
+        """Refuse a scaling, or a promise, that comes from nowhere."""
         if self.fitted_on is None and any(p != _IDENTITY for p in (self.frame, self.segment, self.video)):
             raise ValueError("a calibration that was fitted on nothing must leave the logits as they are")
+        if self.fitted_on is None and self.rules:
+            raise ValueError("a calibration that was fitted on nothing promises no error rate")
+
+
+@checked(frozen=True, config=_STRICT)
+class TriagePoint:
+    """Below which logit `Detector.triage` clears a face, and how many fakes it was then seen to miss."""
+
+    misses: Annotated[float, Field(gt=0.0, lt=1.0)]
+    """Share of fakes that are cleared all the same."""
+    of: Literal["fakes", "found"]
+    """Of all fakes, or of those that the whole analysis would flag."""
+    encoder: str | None
+    """The one encoder that judges; None: all of them, fused."""
+    threshold: float
+
+
+@checked(frozen=True, config=_STRICT)
+class TriagePlan:
+    """How triage is done with these weights, and on what its points were measured."""
+
+    max_frames: Annotated[int, Field(ge=1)]
+    points: tuple[TriagePoint, ...]
+    fitted_on: str
 
 
 @checked(frozen=True, config=_STRICT)
@@ -91,6 +121,21 @@ class Passport:
     calibration: Calibration
     training_data: tuple[str, ...]
     figures: dict[str, Any]
+    triage: TriagePlan | None = None
+
+    def rule(self, error_rate: float | None) -> DecisionRule | None:
+        """The decision rule of an error rate; None takes the default rate where the weights have it, else no rule.
+
+        Raises WeightsError, with the rates there are, for any other.
+        """
+        rules = {rule.error_rate: rule for rule in self.calibration.rules}
+        if error_rate is None:
+            return rules.get(DEFAULT_ERROR_RATE)
+        if error_rate not in rules:
+            known = ", ".join(f"{rate:g}" for rate in rules)
+            remedy = f"ask for one of {known}" if known else "leave the error rate out: they make no decisions"
+            raise WeightsError(f"the validation of {self.name} promises no error rate of {error_rate:g}; {remedy}")
+        return rules[error_rate]
 
 
 def weights_folder() -> Path:
@@ -169,6 +214,11 @@ def write_files(target: Path, tensors: Mapping[str, Tensor], golden: Mapping[str
     save_file(dict(golden), target / "golden.safetensors")
     for file in target.glob("*.safetensors"):
         file.chmod(0o644)  # safetensors writes for the owner alone; installed weights are for everyone
+    write_passport(target, passport)
+
+
+def write_passport(target: Path, passport: Passport) -> None:
+    """Write a weight set's passport alone; `enter_in_manifest` has to follow, as its sha256 changes."""
     text = json.dumps(json.loads(TypeAdapter(Passport).dump_json(passport)), indent=1) + "\n"
     write_whole(target / "passport.json", text.encode())
 

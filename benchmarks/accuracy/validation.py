@@ -3,7 +3,8 @@
     python benchmarks/accuracy/validation.py --store WORK/store --out RESULT.json
 
 --store is what `vidguard train` prepared; nothing in its "val" split was trained on. Scores are raw frame logits: the
-default weights' fusion, and each encoder alone.
+default weights' fusion, and each encoder alone. After degradation the calibration and thresholds stay those fitted on
+the crops as they are: the ECE and the share of genuine crops flagged say where they stop to hold.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track as progress
 
-from vidguard.calibration import Platt
 from vidguard.detector.judge import Judge, load_judge
 from vidguard.forge import h264, jpeg, rescale
-from vidguard.metrics import accuracy, auc, bootstrap_auc
+from vidguard.metrics import accuracy, auc, bootstrap_auc, clopper_pearson_interval, expected_calibration_error
 from vidguard.training.material import Store, open_store
-from vidguard.weights import find_weights
+from vidguard.weights import Calibration, find_weights
 
 Picture = NDArray[np.uint8]
 _GENERATED: Final = ("stylegan_140k", "stylegan2_tpdne", "stylegan3", "stylegan_vedant", "sd3_fakerjs")
@@ -43,21 +43,25 @@ DEGRADED: Final[dict[str, Callable[[Picture], Picture]]] = {
     "JPEG 50": lambda picture: jpeg(picture, 50),
 }
 _SAMPLE: Final = 1000  # crops a set in the degraded runs: two cores take a minute for each of them
+_LABELS: Final = ("genuine", "undecided", "manipulated")
 
 
 def main(
     store: Annotated[Path, typer.Option(help="Crops that training prepared.")],
     out: Annotated[Path, typer.Option(help="Result file to write.")],
     weights: Annotated[str | None, typer.Option(help="Weights by name; the default ones if left out.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Crops of a set, to try it out; all if left out.")] = None,
 ) -> None:
     """Score validation crops as they are and degraded."""
     crops = open_store(store)
     entry = find_weights(weights)
     judge, passport = load_judge(entry)
-    platt = passport.calibration.frame
+    calibration = passport.calibration
     rng = np.random.default_rng(0)
     result: dict[str, Any] = {
-        "what": "frame AUC on validation crops; accuracy at a calibrated probability of 0.5",
+        "what": "frame AUC on validation crops; accuracy at a calibrated probability of 0.5; ECE and shares flagged by "
+        "the calibration and the threshold of stills that were fitted on crops as they are",
+        "threshold": calibration.frame_threshold,
         "weights": entry.name,
         "model_sha256": entry.sha256["model.safetensors"],
         "sets": {},
@@ -67,12 +71,14 @@ def main(
         # crops of the sets of generated faces come in different files: both classes get one more, equal encoding
         alike = (lambda picture: jpeg(picture, 75)) if name == "generated" else None
         index = crops.where(split="val", datasets=datasets)
-        result["sets"][name] = _figures(judge, platt, crops, index, alike)
+        if limit is not None:
+            index = np.random.default_rng(1).permutation(index)[:limit]
+        result["sets"][name] = _figures(judge, calibration, crops, index, alike)
     for name in ("dfdc", "mesonet"):
-        index = rng.permutation(crops.where(split="val", datasets=SETS[name]))[:_SAMPLE]
+        index = rng.permutation(crops.where(split="val", datasets=SETS[name]))[: min(limit or _SAMPLE, _SAMPLE)]
         rows = {"as it is": None, **DEGRADED}
         result["degraded"][name] = {
-            label: _figures(judge, platt, crops, index, change)["fused"]
+            label: _figures(judge, calibration, crops, index, change)["fused"]
             for label, change in progress(rows.items(), description=f"{name}, degraded")
         }
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +87,11 @@ def main(
 
 
 def _figures(
-    judge: Judge, platt: Platt, store: Store, index: NDArray[np.int64], change: Callable[[Picture], Picture] | None
+    judge: Judge,
+    calibration: Calibration,
+    store: Store,
+    index: NDArray[np.int64],
+    change: Callable[[Picture], Picture] | None,
 ) -> dict[str, Any]:
     truth = np.array([store.rows[i].is_fake for i in index])
     # a crop of unknown source stands for itself
@@ -91,7 +101,30 @@ def _figures(
     for name, values in scores.items():
         low, high = bootstrap_auc(truth, values, groups, rounds=500)
         figures[name] = {"auc": round(auc(truth, values), 4), "auc_95": [round(low, 4), round(high, 4)]}
-    figures["fused"]["accuracy"] = round(accuracy(truth, [platt(float(v)) for v in scores["fused"]]), 4)
+    probabilities = np.array([calibration.frame(float(v)) for v in scores["fused"]])
+    figures["fused"] |= {
+        "accuracy": round(accuracy(truth, probabilities), 4),
+        "ece": round(expected_calibration_error(truth, probabilities), 4),
+        "mean_stated": round(float(probabilities.mean()), 4),
+        "genuine": _flagged(probabilities[~truth], calibration),
+        "manipulated": _flagged(probabilities[truth], calibration),
+    }
+    return figures
+
+
+def _flagged(probabilities: NDArray[np.float64], calibration: Calibration) -> dict[str, Any]:
+    """Share of one class at or above the threshold, and what each decision rule calls it."""
+    flagged = probabilities >= calibration.frame_threshold
+    low, high = clopper_pearson_interval(int(flagged.sum()), len(flagged))
+    figures: dict[str, Any] = {
+        "flagged": round(float(flagged.mean()), 4),
+        "flagged_95": [round(low, 4), round(high, 4)],
+        "decisions": {},
+    }
+    for rule in calibration.rules:
+        labels = [rule.frame.label(p) for p in probabilities]
+        shares = {label: round(labels.count(label) / len(labels), 4) for label in _LABELS}
+        figures["decisions"][f"{rule.error_rate:g}"] = shares
     return figures
 
 

@@ -1,7 +1,9 @@
 import io
+import re
 from dataclasses import replace
 
-from reports import crowd, no_face, still, two_faces
+import pytest
+from reports import crowd, decided, no_face, still, two_faces
 from rich.console import Console
 
 from vidguard.render.html import render_html
@@ -25,6 +27,31 @@ def test_table_says_what_where_and_how_sure():
     assert "0:08.0–0:13.0" in text
     assert "too short" in text
     assert "note: NVDEC has no decoder" in text
+
+
+@pytest.mark.parametrize(
+    ("label", "headline"),
+    [
+        ("manipulated", "Signs of manipulation"),
+        ("undecided", "Undecided"),
+        ("genuine", "No signs of manipulation found"),
+    ],
+)
+def test_a_decision_is_shown_with_the_rate_it_was_made_for(label, headline):
+    words = f"{label} at an error rate of 0.05 (genuine below 0.123, manipulated from 0.620)"
+    text = shown(report_table(decided(label)))
+    assert f"interview.mp4  {headline}  P(fake)" in text
+    assert f"decision: {words}" in text
+    assert re.search(rf"^ +1 .*{label}", text, re.MULTILINE)
+    page = render_html(decided(label))
+    assert f"<b>Decision:</b> {words}." in page
+    assert f"<td>{label}</td>" in page
+    assert f">{headline}</h1>" in page
+    assert (
+        f"verdict {'flagged' if label == 'manipulated' else 'undecided' if label == 'undecided' else 'clear'}" in page
+    )
+    assert "decision" not in shown(report_table(two_faces()))
+    assert "Decision:" not in render_html(two_faces())
 
 
 def test_a_score_that_is_not_calibrated_says_so():

@@ -80,6 +80,18 @@ def analyze(
     segment_seconds: Annotated[
         float | None, typer.Option(metavar="N", help="Length of the segments in seconds.  [default: 1]")
     ] = None,
+    error_rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATE",
+            help="Decide so that at most this share of genuine sources is flagged, and of manipulated ones called "
+            "genuine; one of the weights' rates, such as 0.01.  [default: 0.05]",
+        ),
+    ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Say of each finding which part of the face and which encoders it rests on."),
+    ] = False,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0, not 1, when a source is flagged.")] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress bar and no table; errors still show.")
@@ -96,13 +108,13 @@ def analyze(
     found = Expanded((), (), False) if sources == [STDIN] else expand(sources)
     outputs = Outputs(json, html, overlay, found.several)
     outputs.check(found.files)
-    config = _config(fps, segment_seconds)
+    config = _config(fps, segment_seconds, error_rate)
     tally = Tally(failed=len(found.problems))
     for problem in found.problems:
         complain(problem)
     if found.files or sources == [STDIN]:
         detector = _load(weights, device, config)
-        _Run(detector, config, backend, outputs, found.files, quiet, context.obj.debug, tally).all()
+        _Run(detector, config, backend, outputs, found.files, explain, quiet, context.obj.debug, tally).all()
     raise typer.Exit(tally.exit_code(exit_zero=exit_zero))
 
 
@@ -115,10 +127,10 @@ def _check_backend(name: str | None) -> None:
         raise typer.BadParameter(f"no reader {name!r}; choose one of {', '.join(BACKENDS)}", param_hint="--backend")
 
 
-def _config(fps: float | None, segment_seconds: float | None) -> AnalysisConfig:
+def _config(fps: float | None, segment_seconds: float | None, error_rate: float | None) -> AnalysisConfig:
     from vidguard.config import AnalysisConfig
 
-    config = AnalysisConfig()
+    config = AnalysisConfig(error_rate=error_rate)
     if fps is not None:
         config = replace(config, frames_per_second=fps)
     if segment_seconds is not None:
@@ -141,6 +153,7 @@ class _Run:
     backend: str | None
     outputs: Outputs
     files: tuple[Path, ...]
+    explain: bool
     quiet: bool
     debug: bool
     tally: Tally
@@ -166,6 +179,8 @@ class _Run:
         with _opened(file, self.config.limits.max_bytes) as source:
             with progress_bar(_name(file) + position, quiet=self.quiet) as progress:
                 report = self.detector.analyze(source, backend=self.backend, progress=progress)
+                if self.explain and report.findings:
+                    report = self.detector.explain(source, report)
             self.outputs.write_reports(report, file, self.files)
             self._count(report, file)
             if not self.quiet:

@@ -8,6 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from vidguard.calibration import DecisionRule
 from vidguard.config import AnalysisConfig
 from vidguard.detector.judge import Judge
 from vidguard.detector.record import Sighting, TrackRecord, observation, thumbnail_jpeg
@@ -34,6 +35,7 @@ class Analysis:
         self,
         judge: Judge,
         calibration: Calibration,
+        rule: DecisionRule | None,
         face_detector: FaceDetector,
         config: AnalysisConfig,
         *,
@@ -44,7 +46,7 @@ class Analysis:
         self.frames_analysed = 0
         self.seconds = 0.0
         self._keep_history = keep_history
-        self._judge, self._calibration = judge, calibration
+        self._judge, self._calibration, self._rule = judge, calibration, rule
         self._follower = FaceFollower(face_detector, config.faces)
         self._sampler = FrameSampler(config.frames_per_second)
         self._waiting: list[tuple[Tensor, float]] = []
@@ -151,6 +153,7 @@ class Analysis:
             builder=SegmentBuilder(self.config.segment_seconds, self.config.bridge_seconds),
             windows=WindowedJudge(self._judge_window),
             calibration=self._calibration,
+            rule=self._rule,
             min_frames=self.config.min_track_frames,
             keep_history=self._keep_history,
         )

@@ -15,17 +15,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import vidguard._version as version
+from vidguard.calibration import Band
 from vidguard.config import AnalysisConfig
 from vidguard.detector.analysis import Analysis
+from vidguard.detector.explain import explain
 from vidguard.detector.judge import load_judge
 from vidguard.detector.record import probability
 from vidguard.detector.still import judge_still
-from vidguard.detector.verdict import video_logit
+from vidguard.detector.triage import Triage, choose_point, examine, quick_detector
+from vidguard.detector.verdict import decide, video_logit
 from vidguard.errors import BackendError, InputError
 from vidguard.faces import FaceDetector
 from vidguard.segments import merge_findings
 from vidguard.types import (
     Coverage,
+    Decision,
     EngineInfo,
     FrameBatch,
     Report,
@@ -35,6 +39,7 @@ from vidguard.types import (
     WeightsInfo,
 )
 from vidguard.video import VideoReader, open_source
+from vidguard.video.keyframes import open_key_frames
 from vidguard.weights import find_weights
 
 Source = str | Path | bytes | BinaryIO
@@ -78,14 +83,16 @@ class Detector:
         self.config = AnalysisConfig() if config is None else config
         self.judge, self.passport = load_judge(entry)
         self.judge.to(self.device)
+        calibration = self.passport.calibration
+        rule = self._rule = self.passport.rule(self.config.error_rate)
         self.weights = WeightsInfo(
             name=entry.name,
             sha256=entry.sha256["model.safetensors"],
             encoders=self.passport.encoders,
-            threshold=self.passport.calibration.video_threshold,
-            segment_threshold=self.passport.calibration.segment_threshold,
-            threshold_note=self.passport.calibration.threshold_note,
-            calibrated=self.passport.calibration.fitted_on is not None,
+            threshold=rule.video.manipulated_from if rule else calibration.video_threshold,
+            segment_threshold=rule.segment.manipulated_from if rule else calibration.segment_threshold,
+            threshold_note=rule.note if rule else calibration.threshold_note,
+            calibrated=calibration.fitted_on is not None,
         )
         self._face_detector = FaceDetector(self.config.faces, device=self.device)
 
@@ -107,6 +114,26 @@ class Detector:
                     progress(batch.pts_seconds[-1] - reader.info.start_seconds, reader.info.duration_seconds)
             segments += analysis.finish()
             return self._report(reader, analysis, segments)
+
+    def explain(self, source: Source, report: Report) -> Report:
+        """The report of `analyze` on the same source, with explanations of its most suspicious findings.
+
+        Decodes the source again up to the last of them. Raises as `analyze` does, and InputError for a report of other
+        weights.
+        """
+        return explain(self, source, report)
+
+    def triage(self, source: Source, *, misses: float = 0.01, of: str = "fakes") -> Triage:
+        """Look at a few key frames only: is the whole analysis needed?
+
+        misses and of choose one of the weights' operating points: the share that may be cleared wrongly, of all "fakes"
+        or of those "found", which `analyze` would flag. Raises SourceError (LimitError too) where there is nothing to
+        look at, and WeightsError where the weights have no such point.
+        """
+        point, max_frames = choose_point(self.passport, misses, of)
+        faces = quick_detector(self._face_detector)
+        with open_key_frames(source, max_frames=max_frames, limits=self.config.limits) as reader:
+            return examine(reader, self.judge, faces, point, weights=self.weights)
 
     def stream(self, frames: Iterable[TimedFrame | FrameBatch]) -> Iterator[Segment]:
         """Judge frames as they arrive; yields each segment as soon as nothing later can change it.
@@ -131,19 +158,18 @@ class Detector:
         return torch.sigmoid(features.fake_logit.double() * platt.slope + platt.offset).float().cpu()
 
     def _start(self, *, keep_history: bool) -> Analysis:
-        return Analysis(
-            self.judge, self.passport.calibration, self._face_detector, self.config, keep_history=keep_history
-        )
+        calibration, faces = self.passport.calibration, self._face_detector
+        return Analysis(self.judge, calibration, self._rule, faces, self.config, keep_history=keep_history)
 
     def _analyze_still(self, reader: VideoReader) -> Report:
         frames = [batch.frames for batch in reader.batches()]
-        tracks, segments, thumbnails = judge_still(
-            frames, self.judge, self.passport.calibration, self._face_detector, self.config
+        calibration, rule = self.passport.calibration, self._rule
+        tracks, segments, thumbnails, fake_prob = judge_still(
+            frames, self.judge, calibration, rule, self._face_detector, self.config
         )
-        fake_prob = max((t.fake_prob for t in tracks if t.fake_prob is not None), default=None)
         status = _status(reader.damaged, len(frames), tracks, fake_prob)
         # a still is judged by the frame calibration, so it is flagged by the frame threshold
-        threshold = self.passport.calibration.frame_threshold
+        threshold = rule.frame.manipulated_from if rule else calibration.frame_threshold
         weights = replace(self.weights, threshold=threshold, segment_threshold=threshold)
         return Report(
             status=status,
@@ -164,18 +190,21 @@ class Detector:
             segments=segments,
             findings=merge_findings(segments, threshold),
             thumbnails=thumbnails,
+            decision=self._decision(rule.frame if rule else None, fake_prob, tracks),
         )
 
     def _report(self, reader: VideoReader, analysis: Analysis, segments: list[Segment]) -> Report:
         records = [analysis.records[i] for i in sorted(analysis.records)]
         tracks = tuple(record.track() for record in records)
-        logit = video_logit({r.id: r.stretches for r in records if r.judged})
+        calibration = self.passport.calibration
+        logit = video_logit({r.id: r.stretches for r in records if r.judged}, calibration.video_genuine)
+        fake_prob = None if logit is None else probability(calibration.video, logit)
         status = _status(reader.damaged, analysis.frames_analysed, tracks, logit)
         damage = "the source is damaged or was cut" if reader.damaged else ""
         ordered = tuple(sorted(segments, key=lambda s: (s.track_id, s.start)))
         return Report(
             status=status,
-            fake_prob=None if logit is None else probability(self.passport.calibration.video, logit),
+            fake_prob=fake_prob,
             explanation=_explain(status, tracks, damage),
             source=reader.info,
             coverage=Coverage(
@@ -192,6 +221,18 @@ class Detector:
             segments=ordered,
             findings=merge_findings(ordered, self.weights.segment_threshold),
             thumbnails=analysis.thumbnails(),
+            decision=self._decision(self._rule.video if self._rule else None, fake_prob, tracks),
+        )
+
+    def _decision(self, band: Band | None, fake_prob: float | None, tracks: Iterable[Track]) -> Decision | None:
+        if band is None or fake_prob is None:
+            return None
+        assert self._rule is not None
+        return Decision(
+            label=decide(band, fake_prob, [t.fake_prob for t in tracks if t.fake_prob is not None]),
+            error_rate=self._rule.error_rate,
+            genuine_below=band.genuine_below,
+            manipulated_from=band.manipulated_from,
         )
 
     def _engine(self, reader: VideoReader, notes: tuple[str, ...]) -> EngineInfo:

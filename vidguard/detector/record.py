@@ -8,15 +8,14 @@ from typing import Final
 import cv2
 from torch import Tensor
 
-from vidguard.calibration import Platt
+from vidguard.calibration import PROBABILITY_DIGITS, Band, DecisionRule, Platt
 from vidguard.detector.verdict import track_logit
 from vidguard.segments import ScoredStretch, SegmentBuilder
 from vidguard.temporal import FrameTokens, WindowedJudge
-from vidguard.types import Observation, Quality, Segment, Status, Thumbnail, Track
+from vidguard.types import Label, Observation, Quality, Segment, Status, Thumbnail, Track
 from vidguard.weights import Calibration
 
 _THUMBNAIL_PX: Final = 128
-_DIGITS: Final = 5  # of a probability: more says nothing and makes reports longer
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,7 @@ class TrackRecord:
     builder: SegmentBuilder
     windows: WindowedJudge
     calibration: Calibration
+    rule: DecisionRule | None
     min_frames: int
     keep_history: bool
     observations: list[Observation] = field(default_factory=list)
@@ -82,12 +82,14 @@ class TrackRecord:
     def track(self) -> Track:
         """The finished track for the report; needs history."""
         observations = self.observations if self.judged else [replace(o, fake_prob=None) for o in self.observations]
+        fake_prob = probability(self.calibration.video, track_logit(self.stretches)) if self.judged else None
         return Track(
             id=self.id,
             spans=tuple(self.builder.spans),
             observations=tuple(observations),
             status=Status.OK if self.judged else Status.TOO_SHORT,
-            fake_prob=probability(self.calibration.video, track_logit(self.stretches)) if self.judged else None,
+            fake_prob=fake_prob,
+            decision=label(self.rule.video if self.rule else None, fake_prob),
         )
 
     def _score(self, logits: list[float]) -> None:
@@ -110,15 +112,18 @@ class TrackRecord:
             for index in [i for i in self._waiting if i < stretch.frame_indices[-1]]:
                 del self._waiting[index]
         platt = self.calibration.segment if self.judged else None
+        scored = [(s, None if platt is None else probability(platt, s.logit)) for s in stretches]
+        band = self.rule.segment if self.rule else None
         return [
             Segment(
                 start=s.start,
                 end=s.end,
                 track_id=self.id,
-                fake_prob=None if platt is None else probability(platt, s.logit),
+                fake_prob=fake_prob,
                 num_frames=s.num_frames,
+                decision=label(band, fake_prob),
             )
-            for s in stretches
+            for s, fake_prob in scored
         ]
 
     def _keep_thumbnail(self, stretch: ScoredStretch) -> None:
@@ -134,7 +139,12 @@ class TrackRecord:
 
 def probability(platt: Platt, logit: float) -> float:
     """Calibrate and round one logit for the report."""
-    return round(platt(logit), _DIGITS)
+    return round(platt(logit), PROBABILITY_DIGITS)
+
+
+def label(band: Band | None, fake_prob: float | None) -> Label | None:
+    """The decision, where there is a rule and a probability."""
+    return None if band is None or fake_prob is None else band.label(fake_prob)
 
 
 def observation(

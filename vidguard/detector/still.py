@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vidguard.calibration import DecisionRule
 from vidguard.config import AnalysisConfig
 from vidguard.detector.judge import Judge
-from vidguard.detector.record import observation, probability, thumbnail_jpeg
+from vidguard.detector.record import label, observation, probability, thumbnail_jpeg
 from vidguard.encoders import CROP
 from vidguard.faces import FaceDetector, align_crops, measure_quality
 from vidguard.types import Interval, Segment, Status, Thumbnail, Track
@@ -15,15 +16,21 @@ from vidguard.weights import Calibration
 
 
 def judge_still(
-    frames: list[Tensor], judge: Judge, calibration: Calibration, face_detector: FaceDetector, config: AnalysisConfig
-) -> tuple[tuple[Track, ...], tuple[Segment, ...], tuple[Thumbnail, ...]]:
-    """Judge every face of one still, the largest first.
+    frames: list[Tensor],
+    judge: Judge,
+    calibration: Calibration,
+    rule: DecisionRule | None,
+    face_detector: FaceDetector,
+    config: AnalysisConfig,
+) -> tuple[tuple[Track, ...], tuple[Segment, ...], tuple[Thumbnail, ...], float | None]:
+    """Judge every face of one still, the largest first; the last of what is given is the still's probability.
 
     frames: the picture (1, 3, H, W) uint8 RGB alone, or nothing where it couldn't be decoded. A still has
-    no duration; its faces carry the nominal stretch [0, segment_seconds).
+    no duration; its faces carry the nominal stretch [0, segment_seconds). Each is one of as many chances to look
+    suspicious by accident as there are faces: see `video_logit`.
     """
     if not frames:
-        return (), (), ()
+        return (), (), (), None
     found = face_detector.detect(frames[0])[0]
     boxes = found.boxes_xyxy_px[: config.faces.max_faces].cpu()
     landmarks = found.landmarks_px[: config.faces.max_faces].cpu()
@@ -37,9 +44,10 @@ def judge_still(
         fake_prob = probability(calibration.frame, logit)
         detection_prob = float(found.probs[index])
         seen = observation(0.0, boxes[index], landmarks[index], detection_prob, qualities[index], fake_prob)
-        tracks.append(Track(id=index, spans=(nominal,), observations=(seen,), status=Status.OK, fake_prob=fake_prob))
-        segments.append(
-            Segment(start=nominal.start, end=nominal.end, track_id=index, fake_prob=fake_prob, num_frames=1)
-        )
+        called = label(rule.frame if rule else None, fake_prob)
+        tracks.append(Track(index, (nominal,), (seen,), Status.OK, fake_prob, called))
+        segments.append(Segment(nominal.start, nominal.end, index, fake_prob, 1, called))
         thumbnails.append(Thumbnail(track_id=index, time=0.0, jpeg=thumbnail_jpeg(crops[index])))
-    return tuple(tracks), tuple(segments), tuple(thumbnails[: config.max_thumbnails])
+    best = max((calibration.frame_genuine.best_of(logit, len(logits)) for logit in logits), default=None)
+    whole = None if best is None else probability(calibration.frame, best)
+    return tuple(tracks), tuple(segments), tuple(thumbnails[: config.max_thumbnails]), whole

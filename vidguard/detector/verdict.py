@@ -1,22 +1,24 @@
-"""From segments to one answer about the video."""
+"""From segments to one answer about the video.
+
+Under the null hypothesis, all faces genuine, the answer doesn't depend on the length of the video nor on the number
+of faces: a track is read by a fixed share of its time, and its face has to stand out the more, the less of the faces'
+time it has. Under the alternative one forged face is enough.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
 
+from vidguard.calibration import Band, GenuineScores
 from vidguard.segments import ScoredStretch
-
-MIN_SHARE_OF_LONGEST: Final = 0.25
-ENOUGH_SECONDS: Final = 3.0
-"""A face judged for less than both doesn't decide: passers-by and false alarms would, by their number."""
+from vidguard.types import Label
 
 
 def track_logit(stretches: Sequence[ScoredStretch]) -> float:
     """Time-weighted mean of the more suspicious half of a track's time.
 
     The plain mean would dilute a forged stretch in a genuine video, the maximum would grow with length; half the time
-    is the same share of any length. Needs at least one stretch.
+    is the same share of any length, so a track's segments said twice give the same. Needs at least one stretch.
     """
     half = sum(s.seconds for s in stretches) / 2
     taken = total = 0.0
@@ -29,10 +31,27 @@ def track_logit(stretches: Sequence[ScoredStretch]) -> float:
     return total / taken
 
 
-def video_logit(tracks: Mapping[int, Sequence[ScoredStretch]]) -> float | None:
-    """The most suspicious face's logit, among the faces seen long enough to matter; None without any."""
+def video_logit(tracks: Mapping[int, Sequence[ScoredStretch]], genuine: GenuineScores) -> float | None:
+    """The most suspicious face's logit, corrected for the other faces; None without any.
+
+    A face with a share w of the faces' time is one of 1 / w chances to look suspicious by accident (`best_of`), and the
+    most suspicious one after that decides. Independent genuine faces, however many and however their time is shared,
+    exceed any threshold exactly as often as one alone, as the shares add up to 1: the product of F(t)^w is F(t). Faces
+    that go together (one person in many shots) exceed it less often. A single face keeps its logit; a passer-by or a
+    false detection, short beside the others, takes little from them and decides only by a score to match.
+    """
     seconds = {track: sum(s.seconds for s in stretches) for track, stretches in tracks.items() if stretches}
-    if not seconds:
-        return None
-    needed = min(MIN_SHARE_OF_LONGEST * max(seconds.values()), ENOUGH_SECONDS)
-    return max(track_logit(tracks[track]) for track, long in seconds.items() if long >= needed)
+    total = sum(seconds.values())
+    corrected = (genuine.best_of(track_logit(tracks[track]), total / own) for track, own in seconds.items())
+    return max(corrected, default=None)
+
+
+def decide(band: Band, fake_prob: float, faces: Iterable[float]) -> Label:
+    """Manipulated by the video's probability, genuine only where each of its judged faces is; else undecided.
+
+    So both error rates hold for any number of faces: the correction bounds how often genuine faces are flagged, and a
+    forged face among genuine ones is called genuine no more often than alone.
+    """
+    if band.label(fake_prob) == "manipulated":
+        return "manipulated"
+    return "genuine" if all(band.label(face) == "genuine" for face in faces) else "undecided"

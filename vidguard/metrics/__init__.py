@@ -21,7 +21,13 @@ from vidguard.metrics.decisions import (
     log_weighted_precision,
     weighted_precision,
 )
-from vidguard.metrics.intervals import bootstrap, bootstrap_auc, identity_groups, wilson_interval
+from vidguard.metrics.intervals import (
+    bootstrap,
+    bootstrap_auc,
+    clopper_pearson_interval,
+    identity_groups,
+    wilson_interval,
+)
 from vidguard.metrics.ranking import (
     Det,
     Roc,
@@ -57,6 +63,7 @@ __all__ = [
     "bootstrap",
     "bootstrap_auc",
     "bootstrap_difference",
+    "clopper_pearson_interval",
     "delong",
     "det_curve",
     "eer",

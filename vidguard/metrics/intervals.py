@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import betaincinv
 
 from vidguard.errors import InputError
 from vidguard.metrics.arrays import Z_95, labelled
@@ -77,6 +78,21 @@ def wilson_interval(successes: int, count: int) -> tuple[float, float]:
     centre = (share + weight / 2) / (1 + weight)
     half = math.sqrt(weight * (share * (1 - share) + weight / 4)) / (1 + weight)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def clopper_pearson_interval(successes: int, count: int) -> tuple[float, float]:
+    """95 % interval of a share that holds at least so often for every share (Clopper & Pearson 1934), so a wide one.
+
+    (NaN, NaN) without trials; InputError where the counts don't fit.
+    """
+    if not 0 <= successes <= count:
+        raise InputError(f"{successes} successes in {count} trials")
+    if count == 0:
+        return float("nan"), float("nan")
+    failures = count - successes
+    low = float(betaincinv(successes, failures + 1, 0.025)) if successes else 0.0
+    high = float(betaincinv(successes + 1, failures, 0.975)) if failures else 1.0
+    return low, high
 
 
 def resamples(num_items: int, groups: Sequence[str], rounds: int, seed: int) -> Iterator[NDArray[np.intp]]:

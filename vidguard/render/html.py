@@ -20,7 +20,7 @@ from markupsafe import Markup
 from vidguard.render.scale import STEPS, step_index
 from vidguard.render.timeline import HEIGHT, WIDTH, level
 from vidguard.render.view import build_view
-from vidguard.render.words import clock, percent, verdict
+from vidguard.render.words import clock, decision_words, percent, verdict
 from vidguard.types import Report
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -37,6 +37,7 @@ def render_html(report: Report) -> str:
             report=report,
             view=view,
             verdict=verdict(report),
+            decision=decision_words(report),
             steps=STEPS,
             lane={"width": WIDTH, "height": HEIGHT},
             style=Markup(style),  # noqa: S704 -- the package's own file

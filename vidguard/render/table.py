@@ -13,13 +13,13 @@ from rich.text import Text
 
 from vidguard.render.scale import rgb
 from vidguard.render.timeline import Axis, time_axis
-from vidguard.render.words import clock, percent, printable, verdict
+from vidguard.render.words import clock, decision_words, percent, printable, verdict
 from vidguard.types import Finding, Interval, Report, Segment, Track
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _UNJUDGED: Final = "?"
 _COLUMNS: Final = 60
-_TONES: Final = {"flagged": "bold red", "clear": "bold blue", "none": "bold yellow"}
+_TONES: Final = {"flagged": "bold red", "undecided": "bold yellow", "clear": "bold blue", "none": "bold yellow"}
 
 
 def report_table(report: Report) -> RenderableType:
@@ -34,6 +34,8 @@ def report_table(report: Report) -> RenderableType:
         if not report.weights.calibrated:
             head.append("  not calibrated", style="bold yellow")
     parts: list[RenderableType] = [head, Text(printable(answer.detail))]
+    if (decision := decision_words(report)) is not None:
+        parts.append(Text(f"decision: {printable(decision)}"))
     if report.tracks:
         parts.append(_face_table(report))
     if report.tracks and report.source.kind != "image":
@@ -73,6 +75,9 @@ def _face_table(report: Report) -> Table:
         table.add_column("seen")
         table.add_column("visible", justify="right")
     table.add_column("P(fake)", justify="right")
+    decided = report.decision is not None
+    if decided:
+        table.add_column("decision")
     table.add_column("status" if still else "suspicious")
     for track in report.tracks:
         times = [] if still else [f"{clock(track.start)}–{clock(track.end)}", f"{_visible(track):.1f} s"]
@@ -81,6 +86,7 @@ def _face_table(report: Report) -> Table:
             str(track.id),
             *times,
             Text(percent(track.fake_prob), style=_style(track.fake_prob)),
+            *([track.decision or "–"] if decided else []),
             track.status.value.replace("_", " ") if still or track.fake_prob is None else _stretches(found),
         )
     return table

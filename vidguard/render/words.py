@@ -16,9 +16,9 @@ _NO_ANSWER: dict[Status, str] = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """A report's answer in plain words; ``tone``: flagged from the threshold up, clear below, none without a number."""
+    """A report's answer in plain words; ``tone``: flagged from the threshold up, undecided or clear below, or none."""
 
-    tone: Literal["flagged", "clear", "none"]
+    tone: Literal["flagged", "undecided", "clear", "none"]
     headline: str
     detail: str
 
@@ -36,12 +36,23 @@ def verdict(report: Report) -> Verdict:
     detail = f"{_where(report)} {reason}".strip()
     if is_flagged(report):
         return Verdict("flagged", "Signs of manipulation", detail)
+    undecided = report.decision is not None and report.decision.label == "undecided"
+    tone: Literal["undecided", "clear"] = "undecided" if undecided else "clear"
     if report.findings:
         count = len(report.findings)
         what = "face" if report.source.kind == "image" else "stretch"
         stand = f"{count} {what}{'es' if what == 'stretch' else 's'} stand" if count > 1 else f"one {what} stands"
-        return Verdict("clear", f"Below the threshold, but {stand} out", detail)
-    return Verdict("clear", "No signs of manipulation found", detail)
+        return Verdict(tone, f"Below the threshold, but {stand} out", detail)
+    return Verdict(tone, "Undecided" if undecided else "No signs of manipulation found", detail)
+
+
+def decision_words(report: Report) -> str | None:
+    """The decision, its error rate and its bounds; None where none was made."""
+    made = report.decision
+    if made is None:
+        return None
+    bounds = f"genuine below {made.genuine_below:.3f}, manipulated from {made.manipulated_from:.3f}"
+    return f"{made.label} at an error rate of {made.error_rate:g} ({bounds})"
 
 
 def _where(report: Report) -> str:

@@ -10,7 +10,15 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from vidguard.calibration import Platt, fit_logistic, fit_platt, threshold_at_fpr
+from vidguard.calibration import (
+    DEFAULT_ERROR_RATE,
+    PROBABILITY_DIGITS,
+    GenuineScores,
+    Platt,
+    fit_genuine_scores,
+    fit_logistic,
+    fit_platt,
+)
 from vidguard.config import AnalysisConfig
 from vidguard.detector import Judge
 from vidguard.detector.verdict import track_logit
@@ -18,6 +26,7 @@ from vidguard.errors import InputError
 from vidguard.metrics import auc, bootstrap_auc, expected_calibration_error
 from vidguard.segments import ScoredStretch, SegmentBuilder
 from vidguard.temporal import WindowedJudge
+from vidguard.training.decisions import Scored, fit_bounds, fit_rules, note_of, rule_figures
 from vidguard.training.sequences import Sequence
 from vidguard.weights import Calibration
 
@@ -25,7 +34,6 @@ NOTHING_LEARNT: Final = (
     "on the validation material a higher score doesn't mean fake more often, so there is nothing to calibrate: "
     "the encoders learnt too little; train more steps or on more material"
 )
-_FPR = 0.05
 
 
 def fit_fusion(judge: Judge, sequences: Seq[Sequence]) -> None:
@@ -52,9 +60,11 @@ def fit_fusion(judge: Judge, sequences: Seq[Sequence]) -> None:
 
 
 def calibrate(judge: Judge, sequences: Seq[Sequence]) -> tuple[Calibration, dict[str, Any]]:
-    """Fit the three Platt scalings and thresholds; gives them with the validation figures.
+    """Fit Platt scalings, how genuine faces score, and decision rules; gives them with the validation figures.
 
-    Raises InputError where a higher score doesn't mean fake more often.
+    Thresholds are the default rule's. Where validation is too small to promise its rate, the thresholds keep to it on
+    the validation material itself, and there is no rule. Raises InputError where a higher score doesn't mean fake more
+    often.
     """
     frames = _Examples()
     segments = _Examples()
@@ -74,19 +84,30 @@ def calibrate(judge: Judge, sequences: Seq[Sequence]) -> tuple[Calibration, dict
         platts = {name: level.platt() for name, level in levels.items()}
     except ValidationError as error:  # a scaling that falls with the score isn't one
         raise InputError(NOTHING_LEARNT) from error
+    scored = {name: level.scored(platts[name]) for name, level in levels.items()}
+    rules = fit_rules(scored)
+    thresholds = {name: min(fit_bounds(level, DEFAULT_ERROR_RATE)[1], 1.0) for name, level in scored.items()}
     sources = ", ".join(sorted({sequence.dataset for sequence in sequences}))
     calibration = Calibration(
         frame=platts["frame"],
         segment=platts["segment"],
         video=platts["video"],
-        frame_threshold=frames.threshold(platts["frame"]),
-        segment_threshold=segments.threshold(platts["segment"]),
-        video_threshold=videos.threshold(platts["video"]),
-        threshold_note=f"at most {_FPR:.0%} of the genuine faces of every kind of validation material at or above it",
+        frame_threshold=thresholds["frame"],
+        segment_threshold=thresholds["segment"],
+        video_threshold=thresholds["video"],
+        threshold_note=note_of(scored["video"], DEFAULT_ERROR_RATE),
         fitted_on=f"validation sources of {sources}, and forgeries of their clips; "
         "each family and class weighs the same",
+        frame_genuine=frames.genuine_scores(),
+        video_genuine=videos.genuine_scores(),
+        rules=rules,
     )
-    return calibration, {name: level.figures(platts[name]) for name, level in levels.items()}
+    figures = {name: level.figures(platts[name]) for name, level in levels.items()}
+    for name, families in figures.items():
+        for family, found in families.items():
+            bands = {f"{rule.error_rate:g}": getattr(rule, name) for rule in rules}
+            found["decisions"] = {rate: rule_figures(scored[name], band, family) for rate, band in bands.items()}
+    return calibration, figures
 
 
 def encoder_figures(judge: Judge, sequences: Seq[Sequence]) -> dict[str, dict[str, float]]:
@@ -129,18 +150,24 @@ class _Examples:
         self.logits.append(logit)
         self.is_fake.append(is_fake)
         self.datasets.append(sequence.dataset)
-        self.sources.append(sequence.source)
+        self.sources.append(f"{sequence.dataset}/{sequence.source}")
 
     def platt(self) -> Platt:
         return fit_platt(self.logits, self.is_fake, _balanced(list(zip(self.datasets, self.is_fake))))
 
-    def threshold(self, platt: Platt) -> float:
-        """The rate holds for every family: a pooled one would be that of the family with the most examples."""
-        genuine: dict[str, list[float]] = {}
-        for logit, fake, dataset in zip(self.logits, self.is_fake, self.datasets):
-            if not fake:
-                genuine.setdefault(_family(dataset), []).append(platt(logit))
-        return max(threshold_at_fpr(values, _FPR) for values in genuine.values())
+    def scored(self, platt: Platt) -> Scored:
+        """Probabilities as reports give them: bounds are fitted on the rounded ones that they will be held against."""
+        return Scored(
+            np.array([round(platt(x), PROBABILITY_DIGITS) for x in self.logits]),
+            np.array(self.is_fake),
+            np.array([_family(d) for d in self.datasets]),
+            np.array(self.sources),
+        )
+
+    def genuine_scores(self) -> GenuineScores:
+        """How the genuine ones score."""
+        genuine = [(x, source) for x, source, fake in zip(self.logits, self.sources, self.is_fake) if not fake]
+        return fit_genuine_scores([x for x, _ in genuine], [source for _, source in genuine])
 
     def figures(self, platt: Platt) -> dict[str, Any]:
         """AUC with interval, accuracy at 0.5 and ECE, for every data set."""

@@ -1,0 +1,257 @@
+"""A few key frames spread over a video, decoded alone: a look that costs the same however long the video is.
+
+A key frame needs no other frame to be decoded. Between them nothing is decoded, and where the source can seek, hardly
+anything is read. Which frames are key frames is what the file says; one that says it of others yields no picture.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final
+
+import av
+import torch
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vidguard.config import Limits
+from vidguard.errors import InputError
+from vidguard.types import FrameBatch
+from vidguard.video.container import AV_TIME_BASE, choose_stream, decoder_options, open_container
+from vidguard.video.deinterlace import Deinterlacer
+from vidguard.video.limits import check_pixels
+from vidguard.video.picture import Picture, describe, early_end, promised_end_seconds, read_picture, stream_seconds
+from vidguard.video.pillow_reader import PillowReader, is_still_image, open_still
+from vidguard.video.pyav_software import SoftwareCanvas
+from vidguard.video.source import Source
+
+# Larger pictures are scaled down while they are converted: a face that is worth a look is still larger than its crop.
+_MAX_SIDE_PX: Final = 1920
+# A header's end and the last frame's differ by rounding, sound and what editors cut; the readers allow as much.
+_END_TOLERANCE_SECONDS: Final = 0.5
+# Whose demuxers jump by an index; the others guess, and miss key frames, or read all the same.
+_INDEXED: Final = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"})
+_DEFAULT_LIMITS: Final = Limits()
+_CPU: Final = torch.device("cpu")
+
+
+def open_key_frames(
+    source: str | Path | bytes | BinaryIO, *, max_frames: int, limits: Limits = _DEFAULT_LIMITS
+) -> KeyFrameReader | PillowReader:
+    """Open a path, bytes or binary file object for a look at no more than max_frames key frames, on the CPU.
+
+    A still image, told by content, is read whole. Raises SourceError and LimitError as `open_source` does, and
+    InputError for fewer than one frame.
+    """
+    if max_frames < 1:
+        raise InputError(f"max_frames must be at least 1, got {max_frames}")
+    opened = Source(source, limits)
+    try:
+        if is_still_image(opened):
+            return open_still(opened, _CPU, limits)
+        container = open_container(opened, limits)
+        try:
+            return KeyFrameReader(opened, container, max_frames=max_frames, limits=limits)
+        except BaseException:
+            container.close()
+            raise
+    except BaseException:
+        opened.close()
+        raise
+
+
+class KeyFrameReader:
+    """One look at a video's key frames, in order of time, the first one among them.
+
+    ``damaged`` tells, once `batches` has ended, whether anything was found wrong: a key frame that doesn't decode, a
+    file that ends before its header's promise or goes on after it. What lies between key frames isn't looked at.
+    """
+
+    backend = "pyav"
+
+    def __init__(self, source: Source, container: InputContainer, *, max_frames: int, limits: Limits) -> None:
+        """Take over source and container, both closed by `close`; decodes the first key frame."""
+        self.num_frames_decoded = 0
+        self._source, self._container, self._limits = source, container, limits
+        self._max_frames = max_frames
+        self._stream, notes = choose_stream(container, source.name)
+        context = self._stream.codec_context
+        context.options = decoder_options(limits)
+        context.skip_frame = "NONKEY"
+        context.thread_count = 1  # single pictures gain nothing from threads that must first be started
+        self._notes = list(notes)
+        self._troubles: Counter[str] = Counter()
+        self._end_seconds: float | None = None
+        self._frames = self._decoded()
+        self._first = next(self._frames, None)
+        picture = read_picture(self._stream, self._first)
+        check_pixels(source.name, picture.width, picture.height, limits)
+        self.info = describe(source, container, self._stream, picture, self._first)
+        self._notes += picture.notes
+        self._canvas = SoftwareCanvas(_reduced(picture), _CPU)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What happened on the way, in sentences."""
+        return (*self._notes, *(f"{what} ({n} times)" if n > 1 else what for what, n in self._troubles.items()))
+
+    @property
+    def damaged(self) -> bool:
+        """Whether anything turned out, so far, to be wrong with the file."""
+        return bool(self._troubles)
+
+    def batches(self) -> Iterator[FrameBatch]:
+        """Yield each key frame as a batch of one: (1, 3, H, W) uint8 RGB, upright, at most 1920 px long, on the CPU."""
+        if self._first is None:
+            self._troubles["no key frame of the video stream could be decoded"] += 1
+            return
+        first, self._first = self._first, None
+        last = float("-inf")
+        for frame in chain((first,), self._frames):
+            seconds = frame.time
+            if seconds is None or seconds <= last:
+                self._troubles["key frames without a time, or out of order"] += 1
+                continue
+            last = seconds
+            pixels = self._canvas.blank(1)
+            for shown in Deinterlacer().run((frame,)):
+                self._canvas.write(shown, pixels[0])
+            yield FrameBatch(self._canvas.finish(pixels), (seconds,))
+        self._compare_ends()
+
+    def close(self) -> None:
+        """Release the decoder; the caller's file object stays open."""
+        self._first = None
+        self._container.close()
+        self._source.close()
+
+    def __enter__(self) -> KeyFrameReader:
+        """Enter a with block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close at the end of a with block."""
+        self.close()
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        for packet in self._chosen_packets():
+            frame = self._decode(packet)
+            if frame is None:
+                continue
+            self.num_frames_decoded += 1
+            if frame.is_corrupt:
+                self._troubles["key frames with missing or concealed parts"] += 1
+            if frame.width * frame.height > self._limits.max_pixels:
+                self._troubles[f"key frames of more than max_pixels={self._limits.max_pixels} were left out"] += 1
+                continue
+            yield frame
+
+    def _decode(self, packet: Packet[VideoStream]) -> VideoFrame | None:
+        context = self._stream.codec_context
+        try:
+            frames = [*context.decode(packet), *context.decode(None)]
+        except av.FFmpegError as error:
+            self._troubles[f"key frames that can't be decoded: {error.strerror}"] += 1
+            return None
+        finally:
+            context.flush_buffers()  # after its end is announced, a decoder takes no further packet without it
+        if not frames:
+            self._troubles["packets marked as key frames that hold none"] += 1
+            return None
+        frame = frames[0]
+        if frame.time_base is None:  # a flushed frame has none
+            frame.time_base = self._stream.time_base
+        if frame.pts is None:
+            frame.pts = _ticks(packet)
+        return frame
+
+    def _chosen_packets(self) -> Iterator[Packet[VideoStream]]:
+        seconds = self._seconds()
+        if self._source.seekable and seconds is not None and self._container.format.name in _INDEXED:
+            return self._by_seeking(seconds)
+        return self._by_reading()
+
+    def _by_seeking(self, seconds: float) -> Iterator[Packet[VideoStream]]:
+        """The key frames before evenly spaced moments, then the end of the file without decoding it."""
+        taken: set[int | None] = set()
+        for step in range(self._max_frames):
+            packet = next(self._demuxed(seconds * step / self._max_frames), None)
+            if packet is None:
+                self._troubles["parts of the file that its index promises are missing"] += 1
+            elif _ticks(packet) not in taken:
+                taken.add(_ticks(packet))
+                yield packet
+        for _ in self._demuxed(seconds):
+            pass
+
+    def _by_reading(self) -> Iterator[Packet[VideoStream]]:
+        """The same of a source without an index: every packet is read, and one in so many key frames is kept."""
+        kept: list[Packet[VideoStream]] = []
+        every = 1
+        for number, packet in enumerate(self._demuxed(None)):
+            if number % every == 0:
+                kept.append(packet)
+            if len(kept) > 4 * self._max_frames:
+                kept, every = kept[::2], 2 * every
+        wanted = min(self._max_frames, len(kept))
+        yield from (kept[len(kept) * step // wanted] for step in range(wanted))
+
+    def _demuxed(self, start: float | None) -> Iterator[Packet[VideoStream]]:
+        """Key frames' packets from the one before start (seconds after the stream's own) on; None: from here on."""
+        try:
+            if start is not None:
+                self._seek(start)
+            for packet in self._container.demux(self._stream):
+                ticks = _ticks(packet)
+                if ticks is not None and packet.size and self._stream.time_base is not None:
+                    end = float((ticks + (packet.duration or 0)) * self._stream.time_base)
+                    self._end_seconds = max(end, self._end_seconds or 0.0)
+                if packet.is_corrupt:
+                    self._troubles["packets the container marks as corrupt"] += 1
+                if packet.is_keyframe and packet.size:
+                    yield packet
+        except av.FFmpegError as error:
+            self._troubles[f"reading errors: {error.strerror}"] += 1
+
+    def _seek(self, seconds: float) -> None:
+        base = self._stream.time_base
+        assert base is not None  # every stream that demuxes has one
+        self._container.seek(round(seconds / base) + (self._stream.start_time or 0), stream=self._stream)
+
+    def _seconds(self) -> float | None:
+        """How long the video lasts by its header; the container's word, where the stream says nothing."""
+        seconds = stream_seconds(self._stream)
+        if seconds is None and self._container.duration is not None:
+            seconds = self._container.duration / AV_TIME_BASE
+        return seconds if seconds is not None and seconds > 0 else None
+
+    def _compare_ends(self) -> None:
+        if self._source.was_cut:
+            self._troubles[f"the pipe was cut after max_bytes={self._limits.max_bytes}"] += 1
+        start = self.info.start_seconds
+        end = start if self._end_seconds is None else self._end_seconds
+        if early := early_end(promised_end_seconds(self._container, self._stream), start, end):
+            self._troubles[early] += 1
+        seconds = self._seconds()
+        if seconds is not None and end - max(start, 0.0) > seconds + _END_TOLERANCE_SECONDS:
+            self._troubles[f"the video goes on to {end:.2f} s, beyond the {seconds:.2f} s of its header"] += 1
+
+
+def _ticks(packet: Packet[VideoStream]) -> int | None:
+    """When a packet is shown or, where the container doesn't say, decoded: in ticks of the stream."""
+    return packet.dts if packet.pts is None else packet.pts
+
+
+def _reduced(picture: Picture) -> Picture:
+    factor = min(1.0, _MAX_SIDE_PX / max(picture.width, picture.height, 1))
+    width, height = (max(1, round(side * factor)) for side in (picture.width, picture.height))
+    return replace(picture, width=width, height=height)
