@@ -76,3 +76,11 @@ def test_faces_in_the_same_clip_are_followed_at_one_frame_a_second(demo):
     report = Report.from_json(ended.out)
     assert len(report.tracks) == 1
     assert report.coverage.seconds_with_face == pytest.approx(report.coverage.seconds)
+
+
+def test_reasons_are_given_where_they_are_asked_for(demo, tmp_path):
+    page = tmp_path / "page.html"
+    ended = vidguard("analyze", demo[0] / "clip.mp4", "--explain", "--html", page, "--json", "-", "--quiet")
+    report = Report.from_json(ended.out)
+    assert len(report.explanations) == min(len(report.findings), 8) >= 1
+    assert page.read_text().count('class="reasons"') == len(report.explanations)

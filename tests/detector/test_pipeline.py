@@ -12,25 +12,10 @@ import torch
 from skimage.data import astronaut, coffee
 
 import vidguard
-from vidguard.demo import DemoClip, make_demo_clip
+from vidguard.demo import DemoClip
 from vidguard.metrics import auc
 from vidguard.video import open_source
 from vidguard.weights import find_weights, read_tensors
-
-
-@pytest.fixture(scope="module")
-def detector() -> vidguard.Detector:
-    return vidguard.load(device="cpu")
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> DemoClip:
-    return make_demo_clip(tmp_path_factory.mktemp("demo") / "demo.mp4")
-
-
-@pytest.fixture(scope="module")
-def report(detector: vidguard.Detector, clip: DemoClip) -> vidguard.Report:
-    return detector.analyze(clip.path)
 
 
 def decoded(path: Path, batch_size: int) -> Iterator[tuple[torch.Tensor, float]]:

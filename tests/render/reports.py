@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
@@ -11,9 +12,12 @@ from skimage import data
 
 from vidguard.types import (
     Coverage,
+    Decision,
     EngineInfo,
+    Explanation,
     Finding,
     Interval,
+    Label,
     Observation,
     Quality,
     Report,
@@ -108,6 +112,19 @@ def two_faces(*, name: str = "interview.mp4", flagged: bool = True) -> Report:
         Status.OK, prob, explanation, source, Coverage(500, 160, 20.0, 19.5, 18.4), WEIGHTS, ENGINE, SETTINGS,
         (one, two, three), tuple(segments), findings, thumbnails(segments),
     )  # fmt: skip
+
+
+def explained(name: str = "efficientnet_lite0") -> Report:
+    """Two faces, and why the finding was made."""
+    members, regions = {name: 2.4, "amtennet": -0.3, "none": 0.0}, {"mouth": 0.6, "eyes": 0.37, "nose": 0.03}
+    return replace(two_faces(), explanations=(Explanation(2, 10.25, members, regions, face_jpeg(3)),))
+
+
+def decided(label: Label) -> Report:
+    """Two faces with a decision."""
+    report = two_faces(flagged=label == "manipulated")
+    tracks = tuple(t if t.fake_prob is None else replace(t, decision=label) for t in report.tracks)
+    return replace(report, tracks=tracks, decision=Decision(label, 0.05, 0.12345, report.weights.threshold))
 
 
 def no_face() -> Report:

@@ -6,7 +6,7 @@ from hashlib import sha256
 from html.parser import HTMLParser
 
 import pytest
-from reports import SOURCE, crowd, no_face, still, two_faces
+from reports import SOURCE, crowd, explained, no_face, still, two_faces
 
 from vidguard.render.html import render_html
 from vidguard.types import Report
@@ -50,7 +50,7 @@ class Page(HTMLParser):
         return json.loads(self.text("script", id=element_id))
 
 
-@pytest.mark.parametrize("make", [two_faces, no_face, still, lambda: crowd(32, 12.0)])
+@pytest.mark.parametrize("make", [two_faces, explained, no_face, still, lambda: crowd(32, 12.0)])
 def test_page_is_well_formed_and_asks_nothing_of_the_network(make):
     page = Page(render_html(make()))
     for tag, attrs, _ in page.elements:
@@ -142,6 +142,18 @@ def test_evidence_shows_the_most_suspicious_finding_first():
     peaks = [int(p) for p in re.findall(r"highest (\d+)%", page.text("main"))]
     assert peaks
     assert peaks == sorted(peaks, reverse=True)
+
+
+def test_a_finding_says_what_it_rests_on_where_that_is_known():
+    page = Page(render_html(explained(HOSTILE)))
+    (reasons,) = ["".join(text) for _, a, text in page.elements if a.get("class") == "reasons"]
+    assert "the frame at 0:10.2" in reasons
+    assert re.sub(r"\s+", " ", reasons).count("mouth60%eyes37%") == 1
+    assert "nose" not in reasons  # less than a twentieth
+    assert f"Forged to: {HOSTILE}" in reasons
+    assert "Genuine to: amtennet" in reasons
+    assert "none" not in reasons
+    assert not any(a.get("class") == "reasons" for _, a, _ in Page(render_html(two_faces())).elements)
 
 
 def test_hours_of_video_draw_a_bounded_picture():

@@ -10,11 +10,13 @@ from typing import Any, Final
 
 from vidguard.render.timeline import Axis, Lane, curve_runs, draw_lane, mean_face_px, observations_in, time_axis
 from vidguard.render.words import clock, percent
-from vidguard.types import Finding, Report, Segment, Thumbnail, Track
+from vidguard.types import Explanation, Finding, Report, Segment, Thumbnail, Track
 
 MAX_EVIDENCE: Final = 24
 """Findings shown with pictures, most suspicious first; the rest are in the timeline and the JSON."""
 PICTURES_PER_FINDING: Final = 4
+LEAST_SHARE: Final = 0.05
+"""Of the evidence, for a part of the face to be named."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,25 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Reasons:
+    """Why one frame looks forged, in words and as a marked picture."""
+
+    time: float
+    address: str
+    regions: tuple[tuple[str, float], ...]
+    """Parts of the face with their share of the evidence, largest first; the least are left out."""
+    speaking_for: tuple[str, ...]
+    """Encoders that took the frame for forged, the strongest first."""
+    speaking_against: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Evidence:
-    """A finding with its pictures, most suspicious first."""
+    """A finding with its pictures, most suspicious first, and the reasons where the report has them."""
 
     finding: Finding
     pictures: tuple[Picture, ...]
+    reasons: Reasons | None
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,7 @@ def build_view(report: Report) -> View:
     """Work out the whole page once."""
     axis = time_axis(report)
     segments = _by_track(report, report.segments)
+    explanations = _by_track(report, report.explanations)
     findings = _by_track(report, report.findings)
     pictures = {
         track_id: sorted(items, key=lambda t: t.time)
@@ -81,7 +98,10 @@ def build_view(report: Report) -> View:
     return View(
         axis=axis,
         faces=faces,
-        evidence=tuple(_evidence(f, segments[f.track_id], pictures[f.track_id]) for f in ranked[:MAX_EVIDENCE]),
+        evidence=tuple(
+            _evidence(f, segments[f.track_id], pictures[f.track_id], explanations[f.track_id])
+            for f in ranked[:MAX_EVIDENCE]
+        ),
         hidden_findings=max(0, len(ranked) - MAX_EVIDENCE),
         data={
             "start": axis.domain.start,
@@ -124,14 +144,29 @@ def _face(
     )
 
 
-def _evidence(finding: Finding, segments: list[Segment], pictures: list[Thumbnail]) -> Evidence:
+def _evidence(
+    finding: Finding, segments: list[Segment], pictures: list[Thumbnail], explanations: list[Explanation]
+) -> Evidence:
     inside = [
         Picture(p.time, jpeg_address(p.jpeg), _prob_at(segments, p.time))
         for p in pictures
         if finding.start <= p.time < finding.end
     ]
     inside.sort(key=lambda p: (-(p.fake_prob or 0.0), p.time))
-    return Evidence(finding, tuple(inside[:PICTURES_PER_FINDING]))
+    explained = next((e for e in explanations if finding.start <= e.time < finding.end), None)
+    reasons = None if explained is None else _reasons(explained)
+    return Evidence(finding, tuple(inside[:PICTURES_PER_FINDING]), reasons)
+
+
+def _reasons(explained: Explanation) -> Reasons:
+    ranked = sorted(explained.members.items(), key=lambda item: -abs(item[1]))
+    return Reasons(
+        time=explained.time,
+        address=jpeg_address(explained.jpeg),
+        regions=tuple(item for item in explained.regions.items() if item[1] >= LEAST_SHARE),
+        speaking_for=tuple(name for name, added in ranked if added > 0),
+        speaking_against=tuple(name for name, added in ranked if added < 0),
+    )
 
 
 def _prob_at(segments: list[Segment], time: float) -> float | None:
