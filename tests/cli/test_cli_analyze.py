@@ -157,10 +157,13 @@ def test_options_reach_the_detector(command, tmp_path):
         "4",
         "--segment-seconds",
         "0.5",
+        "--error-rate",
+        "0.01",
     )
     command("analyze", make(tmp_path, b"real"), *options)
     ((name, device, config),) = command.loaded
     assert (name, device, config.frames_per_second, config.segment_seconds) == ("base-v1", "cpu", 4.0, 0.5)
+    assert config.error_rate == 0.01
     assert command.detector.calls[0][1] == "decord"
 
 
@@ -169,6 +172,7 @@ def test_options_reach_the_detector(command, tmp_path):
     [
         ("--fps", "0"),
         ("--fps", "many"),
+        ("--error-rate", "1"),
         ("--weights", "nonesuch"),
         ("--backend", "nonesuch"),
         ("--nonesuch",),
@@ -189,6 +193,14 @@ def test_an_unknown_backend_is_refused_before_weights_are_loaded(command, tmp_pa
     assert code == 2
     assert "pyav-nvdec" in err
     assert not command.loaded
+
+
+def test_two_outputs_to_one_file_are_refused_before_anything_is_analysed(command, tmp_path):
+    path, page = make(tmp_path, b"fake"), tmp_path / "page"
+    code, _, err = command("analyze", path, "--json", page, "--html", tmp_path / "." / "page")
+    assert code == 2
+    assert "--json writes to already" in " ".join(err.split())
+    assert not page.exists()
 
 
 def test_a_source_is_never_overwritten(command, tmp_path):

@@ -17,6 +17,8 @@ from vidguard.cli.forge import forge
 from vidguard.cli.terminal import complain, defect, reason
 from vidguard.cli.train import EPILOG as TRAIN_EPILOG
 from vidguard.cli.train import train
+from vidguard.cli.triage import EPILOG as TRIAGE_EPILOG
+from vidguard.cli.triage import triage
 from vidguard.cli.weights import app as weights
 from vidguard.errors import VidguardError
 
@@ -60,6 +62,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(epilog=_ANALYZE_EPILOG)(analyze)
+app.command(epilog=TRIAGE_EPILOG)(triage)
 app.command()(demo)
 app.command()(forge)
 app.command()(models)

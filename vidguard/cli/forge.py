@@ -42,6 +42,9 @@ def forge(
         str | None,
         typer.Option(metavar="NAME", help="Then send it as messenger, social-480p, social-hevc or re-recorded."),
     ] = None,
+    course: Annotated[
+        str, typer.Option(metavar="NAME", help="How a clip's forgery goes on: steady, drift, flicker or dropout.")
+    ] = "steady",
     start: Annotated[float | None, typer.Option("--from", metavar="SECONDS", help="Forge a clip from here.")] = None,
     end: Annotated[float | None, typer.Option("--to", metavar="SECONDS", help="Forge a clip up to here.")] = None,
     preview: Annotated[
@@ -59,7 +62,7 @@ def forge(
 
     if target is None and preview is None:
         raise typer.BadParameter("say where to write: --out FILE, --preview PNG, or both", param_hint="--out")
-    order = Order(kind, seed, strength, chain, start, end)
+    order = Order(kind, seed, strength, chain, start, end, course)
     _check(order.kind, target, donor, preview)
     found = expand(sources)
     targets = _targets(found, target)

@@ -27,9 +27,13 @@ class Outputs:
 
     def check(self, files: Iterable[Path]) -> None:
         """Refuse, before an analysis is paid for, what can't be written; make the folders."""
+        taken: dict[Path, str] = {}
         for option, path in (("--json", self._json_path), ("--html", self.html), ("--overlay", self.overlay)):
             if path is None:
                 continue
+            first = taken.setdefault(path.resolve(), option)
+            if first != option and not self.several:
+                raise typer.BadParameter(f"{path} is what {first} writes to already", param_hint=option)
             if self.several and path.exists() and not path.is_dir():
                 raise typer.BadParameter(f"{path} is a file; with several sources give a folder", param_hint=option)
             if not self.several and path.is_dir():
