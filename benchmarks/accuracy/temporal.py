@@ -12,7 +12,7 @@ import io
 import json
 from collections.abc import Sequence as Seq
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import numpy as np
 import torch
@@ -24,21 +24,41 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from vidguard.detector import Judge
-from vidguard.metrics import auc, bootstrap_auc
-from vidguard.temporal import FrameTokens, TemporalOutput, TemporalTransformer, frame_features
+from vidguard.detector.verdict import track_logit
+from vidguard.metrics import auc, bootstrap_auc, bootstrap_difference, match_segments, pool_matches, temporal_iou
+from vidguard.metrics.temporal import Interval
+from vidguard.temporal import FrameTokens, TemporalOutput, TemporalTransformer, WindowedJudge, frame_features
 from vidguard.training.calibrate import fit_fusion, judge_sequence
 from vidguard.training.recipe import load_recipe
 from vidguard.training.sequences import Sequence, load_sequences
 from vidguard.training.temporal import train_temporal
 
+_PASSED: Final = 0.1
+"""Share of the genuine clips' frames at or above a reading's threshold, where it has to say what is forged."""
+_ROUNDS: Final = 500
+
+
+class RunningMean(nn.Module):
+    """The mean logit over a second, in the transformer's place; nothing to learn."""
+
+    def forward(self, embeddings: dict[str, Tensor], logits: Tensor, times: Tensor, valid: Tensor) -> TemporalOutput:
+        """As TemporalTransformer's."""
+        near = ((times[:, :, None] - times[:, None]).abs() <= 0.5) & valid[:, None]
+        frames = (near * logits[:, None]).sum(2) / near.sum(2) * valid
+        return TemporalOutput(frames, frames.sum(1) / valid.sum(1))
+
 
 class Gru(nn.Module):
-    """A bidirectional GRU over the transformer's inputs, in the transformer's place."""
+    """A bidirectional GRU over how logits and embeddings change, in the transformer's place."""
 
     def __init__(self, encoders: int, width: int = 48) -> None:
         super().__init__()
-        self.gru = nn.GRU(3 + encoders, width, batch_first=True, bidirectional=True)
+        self.gru = nn.GRU(2 + encoders, width, batch_first=True, bidirectional=True)
         self.frame_head, self.window_head = nn.Linear(2 * width, 1), nn.Linear(2 * width, 1)
+
+    def gains(self) -> list[nn.Parameter]:
+        """None: all its parameters are weights."""
+        return []
 
     def forward(self, embeddings: dict[str, Tensor], logits: Tensor, times: Tensor, valid: Tensor) -> TemporalOutput:
         """As TemporalTransformer's; what stands at padded places changes nothing."""
@@ -64,26 +84,31 @@ def main(
     judge = Judge(tuple(plan.encoders), {})
     fit_fusion(judge, validation)
     clips = [s for s in validation if len(s.tokens) > 1]
-    names = judge.names
-    candidates: dict[str, nn.Module] = {
-        "frames alone": TemporalTransformer(names),  # untrained: passes the frames' logits through
-        "GRU": Gru(len(names)),
-        "transformer": TemporalTransformer(names),
+    torch.manual_seed(plan.seed)
+    readings: dict[str, nn.Module] = {
+        "frames alone": TemporalTransformer(judge.names),  # untrained: passes the frames' logits through
+        "mean over a second": RunningMean(),
+        "GRU": Gru(len(judge.names)),
+        "likeness alone": TemporalTransformer(judge.names, layers=0),
+        "transformer": TemporalTransformer(judge.names),
     }
-    rows: dict[str, Any] = {}
-    for name, model in candidates.items():
+    told: dict[str, _Told] = {}
+    for name, model in readings.items():
         judge.temporal = model
-        if name != "frames alone":
-            train_temporal(judge, training, validation, plan.temporal, seed=plan.seed, log=io.StringIO())
-        rows[name] = _figures(judge, clips)
-    rows["transformer, order shuffled"] = _figures(judge, [_shuffled(s, k) for k, s in enumerate(clips)])
-    rows["max of frames"] = _video(clips, [float(_fused(judge, s).max()) for s in clips])
-    rows["logistic regression on track statistics"] = _video(clips, _by_statistics(judge, training, clips))
+        if name not in ("frames alone", "mean over a second"):
+            train_temporal(judge, training, clips, plan.temporal, seed=plan.seed, log=io.StringIO())
+        told[name] = _Told(judge, clips)
+    told["transformer, order shuffled"] = _Told(judge, clips, shuffled=True)
+    rows: dict[str, Any] = {name: one.figures(against=told["frames alone"]) for name, one in told.items()}
+    rows["logistic regression on track statistics"] = {"face": _auc(clips, _by_statistics(judge, training, clips))}
+    partly = [c for c in clips if 0 < c.is_fake.mean() < 1]
     result = {
-        "what": "AUC of 1 s segments and of whole faces on validation clips, pristine and forged in part or whole",
+        "what": "validation clips, pristine and forged in part or whole: AUC of frames, of 1 s segments and of whole "
+        "faces; stretches found in those forged in part, at a threshold that a tenth of the genuine clips' frames pass",
         "clips": len(clips),
+        "forged_in_part": len(partly),
         "sources": len({s.source for s in clips}),
-        "training_sequences": len(training),
+        "training_sequences": sum(len(s.tokens) > 1 for s in training),
         "rows": rows,
     }
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -91,28 +116,107 @@ def main(
     typer.echo(json.dumps(result, indent=1))
 
 
-def _figures(judge: Judge, clips: Seq[Sequence]) -> dict[str, Any]:
-    judge.temporal.eval()
-    logits, truth, sources, means = [], [], [], []
-    for clip in clips:
-        stretches = judge_sequence(judge, clip)
-        seconds = np.array([s.seconds for s in stretches])
-        means.append(float(np.average([s.logit for s in stretches], weights=seconds)))
-        for stretch in stretches:
-            share = float(np.mean([clip.is_fake[i] for i in stretch.frame_indices]))
-            if share == 0 or share >= 0.5:
-                logits.append(stretch.logit)
-                truth.append(share > 0)
-                sources.append(clip.source)
-    low, high = bootstrap_auc(truth, logits, sources, rounds=500)
-    segments = {"auc": round(auc(truth, logits), 4), "auc_95": [round(low, 4), round(high, 4)], "count": len(truth)}
-    return {"segment": segments, **_video(clips, means)}
+class _Told:
+    """What one reading says of every clip, by frames, segments and faces."""
+
+    def __init__(self, judge: Judge, clips: Seq[Sequence], *, shuffled: bool = False) -> None:
+        judge.temporal.eval()
+        self.clips = clips
+        orders = [_order(clip, k if shuffled else None) for k, clip in enumerate(clips)]
+        self.frames = [_frame_logits(judge, clip, order) for clip, order in zip(clips, orders)]
+        self.segments: list[tuple[float, bool, str]] = []
+        self.verdicts: list[float] = []
+        self.means: list[float] = []
+        for clip in () if shuffled else clips:  # another order has other segments
+            stretches = judge_sequence(judge, clip)
+            self.verdicts.append(track_logit(stretches))
+            seconds = [s.seconds for s in stretches]
+            self.means.append(float(np.average([s.logit for s in stretches], weights=seconds)))
+            for stretch in stretches:
+                share = float(np.mean([clip.is_fake[i] for i in stretch.frame_indices]))
+                if share == 0 or share >= 0.5:
+                    self.segments.append((stretch.logit, share > 0, clip.source))
+
+    def figures(self, *, against: _Told) -> dict[str, Any]:
+        truth = np.concatenate([c.is_fake for c in self.clips])
+        sources = [c.source for c in self.clips for _ in c.is_fake]
+        ours, theirs = np.concatenate(self.frames), np.concatenate(against.frames)
+        difference = bootstrap_difference(auc, truth, ours, theirs, sources, rounds=_ROUNDS)
+        found: dict[str, Any] = {
+            "frame": {"auc": round(auc(truth, ours), 4), "auc_less_frames_alone_95": _r(difference)}
+        }
+        inside = [auc(c.is_fake, f) for c, f in zip(self.clips, self.frames) if 0 < c.is_fake.mean() < 1]
+        found["frame"]["auc_within_clips_forged_in_part"] = round(float(np.mean(inside)), 4)
+        if self.segments:
+            logits, fake, source = zip(*self.segments)
+            low_high = bootstrap_auc(fake, logits, source, rounds=_ROUNDS)
+            found["segment"] = {"auc": round(auc(fake, logits), 4), "auc_95": _r(low_high), "count": len(fake)}
+            found["face"] = _auc(self.clips, self.means)
+            found["face_by_verdict"] = _auc(self.clips, self.verdicts)
+        found["face_by_maximum"] = _auc(self.clips, [float(f.max()) for f in self.frames])
+        return {**found, "stretches": self._stretches()}
+
+    def _stretches(self) -> dict[str, Any]:
+        genuine = [f for c, f in zip(self.clips, self.frames) if not c.is_fake.any()]
+        threshold = float(np.quantile(np.concatenate(genuine), 1 - _PASSED))
+        ious, matches = [], []
+        for clip, frames in zip(self.clips, self.frames):
+            if 0 < clip.is_fake.mean() < 1:
+                forged = np.flatnonzero(clip.is_fake)
+                truth = [_span(clip, forged)]
+                found = _intervals(clip, frames >= threshold)
+                ious.append(temporal_iou(found, truth))
+                matches.append(match_segments(found, truth))
+        pooled = pool_matches(matches)
+        start, end = pooled.boundary_error
+        return {
+            "mean_iou": round(float(np.mean(ious)), 4),
+            "precision_at_iou_0.5": round(pooled.precision, 4),
+            "recall_at_iou_0.5": round(pooled.recall, 4),
+            "start_error_seconds": round(start, 3),
+            "end_error_seconds": round(end, 3),
+        }
 
 
-def _video(clips: Seq[Sequence], scores: Seq[float]) -> dict[str, Any]:
+def _order(clip: Sequence, seed: int | None) -> NDArray[np.int64]:
+    count = len(clip.is_fake)
+    return np.arange(count) if seed is None else np.random.default_rng(seed).permutation(count)
+
+
+def _frame_logits(judge: Judge, clip: Sequence, order: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The reading's logit of every frame, shown in another order at the same times; given in the clip's own order."""
+    tokens = clip.tokens
+    fused = torch.from_numpy(_fused(judge, clip)[order])
+    with torch.inference_mode():
+        windows = WindowedJudge(judge.temporal)
+        mixed = FrameTokens({n: e[order] for n, e in tokens.embeddings.items()}, fused, tokens.times)
+        told = windows.push(mixed) + windows.finish()
+    logits = np.empty(len(order))
+    logits[order] = told
+    return logits
+
+
+def _span(clip: Sequence, indices: NDArray[np.int64]) -> Interval:
+    """From the first of the frames to the last, which reaches to the next."""
+    times = clip.tokens.times.numpy()
+    last = int(indices[-1])
+    end = times[last + 1] if last + 1 < len(times) else times[last] + float(np.median(np.diff(times)))
+    return float(times[indices[0]]), float(end)
+
+
+def _intervals(clip: Sequence, chosen: NDArray[np.bool_]) -> list[Interval]:
+    """Runs of chosen frames."""
+    runs = np.split(np.arange(len(chosen)), np.flatnonzero(np.diff(chosen)) + 1)
+    return [_span(clip, run) for run in runs if chosen[run[0]]]
+
+
+def _auc(clips: Seq[Sequence], scores: Seq[float]) -> dict[str, Any]:
     truth, sources = [bool(c.is_fake.any()) for c in clips], [c.source for c in clips]
-    low, high = bootstrap_auc(truth, scores, sources, rounds=500)
-    return {"face": {"auc": round(auc(truth, scores), 4), "auc_95": [round(low, 4), round(high, 4)]}}
+    return {"auc": round(auc(truth, scores), 4), "auc_95": _r(bootstrap_auc(truth, scores, sources, rounds=_ROUNDS))}
+
+
+def _r(interval: tuple[float, float]) -> list[float]:
+    return [round(interval[0], 4), round(interval[1], 4)]
 
 
 def _fused(judge: Judge, sequence: Sequence) -> NDArray[np.float32]:
@@ -129,14 +233,6 @@ def _by_statistics(judge: Judge, training: Seq[Sequence], clips: Seq[Sequence]) 
     model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
     model.fit([statistics(s) for s in learnt], [bool(s.is_fake.any()) for s in learnt])
     return [float(v) for v in model.decision_function([statistics(s) for s in clips])]
-
-
-def _shuffled(sequence: Sequence, seed: int) -> Sequence:
-    """The same frames and truth in another order, at the same times."""
-    order = np.random.default_rng(seed).permutation(len(sequence.is_fake))
-    tokens = sequence.tokens
-    mixed = FrameTokens({n: e[order] for n, e in tokens.embeddings.items()}, tokens.frame_logits[order], tokens.times)
-    return Sequence(mixed, sequence.logits[order], sequence.is_fake[order], sequence.source, sequence.dataset)
 
 
 if __name__ == "__main__":

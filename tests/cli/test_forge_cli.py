@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from vidguard.forge import CHAINS, KINDS
+from vidguard.forge import CHAINS, COURSES, KINDS
 from vidguard.video import open_source, write_video
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))
@@ -88,6 +88,22 @@ def test_a_chain_makes_the_whole_clip_worse(command, files, tmp_path):
     assert on_the_face(sent, genuine)[outside].min() > 1.5 * on_the_face(plain, genuine)[outside].max()
 
 
+def test_a_forgery_that_drops_out_leaves_frames_inside_it_as_they_were(command, files, tmp_path):
+    target = tmp_path / "forged.mp4"
+    options = ("--course", "dropout", "--strength", 4, "--from", "0.2", "--to", "1.0")
+    code, out, _ = command("forge", files / "clip.mp4", "--out", target, *options)
+    assert code == 0
+    assert "some of them dropped out" in out
+    (genuine, times), (forged, _) = pictures(files / "clip.mp4"), pictures(target)
+    difference = on_the_face(genuine, forged)
+    inside = [value for value, time in zip(difference, times) if 0.2 <= time < 1.0]
+    untouched = max(value for value, time in zip(difference, times) if not 0.2 <= time < 1.0)
+    dropped = [value < 2 * untouched for value in inside]
+    assert 0 < sum(dropped) < len(dropped) / 2
+    assert not dropped[0]
+    assert not dropped[-1]
+
+
 def test_several_sources_go_into_a_folder_and_a_bad_one_stops_none(command, files, tmp_path):
     out_dir = tmp_path / "fakes"
     sources = (files / "nobody.mp4", files / "face.png", files / "missing.png", files / "clip.mp4")
@@ -145,6 +161,7 @@ def test_a_picture_takes_the_donors_frame_whose_head_is_held_most_alike(files, m
         ((), "--preview"),
         (("--out", "x.png", "--kind", "morph"), "choose one of self-blend"),
         (("--out", "x.png", "--chain", "fax"), "choose one of messenger"),
+        (("--out", "x.png", "--course", "zigzag"), "choose one of steady"),
         (("--out", "x.png", "--kind", "swap"), "--donor FILE"),
         (("--out", "x.png", "--from", "3", "--to", "2"), "ends"),
         (("--out", "nowhere/x.png"), "no folder"),
@@ -237,9 +254,9 @@ def test_a_stretch_without_the_face_and_a_clip_beyond_memory_are_refused(command
     assert not list(tmp_path.iterdir())
 
 
-def test_help_names_every_kind_and_chain(command):
+def test_help_names_every_kind_chain_and_course(command):
     out = "".join(command("forge", "--help")[1].split())  # names break at their hyphens
-    for name in (*KINDS, *CHAINS):
+    for name in (*KINDS, *CHAINS, *COURSES):
         assert name in out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from dataclasses import replace
 
 import cv2
@@ -165,6 +166,42 @@ def test_a_track_is_forged_frame_by_frame_with_its_donors_in_turn(kind: str) -> 
         picture, mask = forge_kind(kind, FACE, donors[donor], PLAIN)
         np.testing.assert_array_equal(one[0], picture)
         np.testing.assert_array_equal(one[1], mask)
+
+
+def forged_on_course(course: str, count: int = 24) -> list[np.ndarray | None]:
+    rng = np.random.default_rng(3)
+    made = forge_track("self-blend", [FACE] * count, PLAIN, jitter=0.0, rng=rng, course=course)
+    return [None if one is None else one[0].astype(float) for one in made]
+
+
+def test_a_drifting_forgery_moves_away_step_by_step_and_a_flickering_one_jumps() -> None:
+    steady, drifting, flickering = (forged_on_course(course) for course in ("steady", "drift", "flicker"))
+    assert all((frame == steady[0]).all() for frame in steady)
+    away = [np.abs(frame - drifting[0]).mean() for frame in drifting]
+    assert (np.diff(away) > 0).mean() > 0.9
+    assert (drifting[0] == steady[0]).all()
+
+    def step(frames: list[np.ndarray | None]) -> float:
+        return float(np.mean([np.abs(a - b).mean() for a, b in itertools.pairwise(frames)]))
+
+    assert step(flickering) > 2 * step(drifting) > 0
+
+
+def test_what_drops_out_are_short_runs_inside_the_stretch() -> None:
+    for count in (1, 2, 3, 24, 100):
+        made = forged_on_course("dropout", count)
+        dropped = [frame is None for frame in made]
+        assert not dropped[0]
+        assert not dropped[-1]
+        assert (np.mean(dropped) >= 0.25) == (count > 2)
+        assert np.mean(dropped) <= 0.4
+    kept = [frame for frame in made if frame is not None]
+    assert all((frame == kept[0]).all() for frame in kept)
+
+
+def test_an_unknown_course_is_refused() -> None:
+    with pytest.raises(InputError, match="course must be one of steady, drift, flicker, dropout"):
+        forged_on_course("zigzag")
 
 
 def test_a_frame_is_forged_when_it_is_asked_for() -> None:

@@ -26,10 +26,14 @@ VALID_7 = torch.ones(1, 7, dtype=torch.bool)
 @pytest.fixture(scope="module")
 def model() -> TemporalTransformer:
     torch.manual_seed(0)
-    model = TemporalTransformer(DIMS, width=16, heads=2, layers=2).eval()
-    for head in (model.frame_head, model.window_head):
-        torch.nn.init.normal_(head.weight)  # at zero the transformer would have no say and the tests none either
-    return model
+    return talkative(TemporalTransformer(DIMS, width=16, heads=2, layers=2))
+
+
+def talkative(model: TemporalTransformer) -> TemporalTransformer:
+    """Untrained it would have no say, and the tests none either."""
+    for parameter in (model.frame_head.weight, *model.gains()):
+        torch.nn.init.normal_(parameter)
+    return model.eval()
 
 
 def track(length: int, seed: int = 0) -> FrameTokens:
@@ -49,22 +53,67 @@ def judge(model: TemporalTransformer, tokens: FrameTokens, padding: int = 0, shi
         return model(embeddings, pad(tokens.frame_logits), pad(tokens.times + shift), valid)
 
 
-def test_what_is_read_of_a_frame_is_its_logit_and_how_it_and_the_embeddings_move() -> None:
+def test_what_is_read_of_a_frame_is_how_it_and_the_embeddings_move() -> None:
     tokens = track(7)
     read = frame_features({n: e[None] for n, e in tokens.embeddings.items()}, tokens.frame_logits[None], VALID_7)[0]
     logits = tokens.frame_logits.numpy()
-    expected = [logits / 4, (logits - logits.mean()) / 4, np.diff(logits, prepend=logits[0]) / 4]
+    expected = [(logits - logits.mean()) / 2, np.diff(logits, prepend=logits[0]) / 2]
     for name in ("a", "b"):
         unit = tokens.embeddings[name].numpy() / np.linalg.norm(tokens.embeddings[name].numpy(), axis=1, keepdims=True)
         expected.append(np.concatenate([[0.0], 1 - (unit[1:] * unit[:-1]).sum(1)]))
     np.testing.assert_allclose(read.numpy(), np.stack(expected, axis=1), rtol=1e-4, atol=1e-5)
 
 
-def test_only_how_embeddings_move_is_read_not_whose_they_are(model: TemporalTransformer) -> None:
+def test_only_which_frames_are_alike_is_read_not_whose_face_it_is(model: TemporalTransformer) -> None:
     tokens = track(12)
-    turned = FrameTokens({n: -3 * e for n, e in tokens.embeddings.items()}, tokens.frame_logits, tokens.times)
+    turns = {n: torch.linalg.qr(torch.randn(d, d))[0] for n, d in DIMS.items()}
+    turned = FrameTokens(
+        {n: -3 * e @ turns[n] for n, e in tokens.embeddings.items()}, tokens.frame_logits, tokens.times
+    )
     expected = judge(model, tokens).frame_logits
-    torch.testing.assert_close(judge(model, turned).frame_logits, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(judge(model, turned).frame_logits, expected, rtol=1e-3, atol=1e-4)
+    mixed = FrameTokens({n: e.flip(0) for n, e in tokens.embeddings.items()}, tokens.frame_logits, tokens.times)
+    assert (judge(model, mixed).frame_logits - expected).abs().max() > 1e-2
+
+
+def test_a_logit_leans_to_frames_alike_and_away_from_the_windows_mean() -> None:
+    model, tokens = talkative(TemporalTransformer(DIMS, width=16, heads=2, layers=0)), track(9)
+    with torch.no_grad():
+        model.frame_head.weight.zero_()
+    logits, times = tokens.frame_logits.numpy().astype(float), tokens.times.numpy()
+    bias = -model.ties.pace.item() * np.abs(times[:, None] - times)
+    for like, name in zip(model.ties.like[0].tolist(), ("a", "b")):
+        apart = tokens.embeddings[name].numpy().astype(float)
+        apart = apart - apart.mean(0)
+        unit = apart / np.linalg.norm(apart, axis=1, keepdims=True)
+        bias = bias + like * unit @ unit.T
+    weights = np.exp(bias) / np.exp(bias).sum(1, keepdims=True)
+    peers = weights @ logits
+    expected = logits + model.lean.item() * (peers - logits) + model.contrast.item() * (peers - logits.mean())
+    np.testing.assert_allclose(judge(model, tokens).frame_logits[0].numpy(), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_what_the_blocks_tell_has_no_mean_over_the_window(model: TemporalTransformer) -> None:
+    bare, tokens = talkative(TemporalTransformer(DIMS, width=16, heads=2, layers=2)), track(12)
+    with torch.no_grad():
+        bare.lean.zero_()
+        bare.contrast.zero_()
+    told = judge(bare, tokens).frame_logits[0] - tokens.frame_logits
+    assert told.abs().max() > 1e-2
+    assert abs(float(told.mean())) < 1e-5
+
+
+@pytest.mark.parametrize(("emphasis", "expected"), [(0.0, torch.mean), (1e4, torch.max)])
+def test_a_window_is_judged_between_its_frames_mean_and_their_maximum(emphasis: float, expected) -> None:
+    model = talkative(TemporalTransformer(DIMS, width=16, heads=2, layers=1))
+    torch.nn.init.constant_(model.emphasis, emphasis)
+    output = judge(model, track(12), padding=3)
+    torch.testing.assert_close(output.window_logits[0], expected(output.frame_logits[0, :12]), rtol=1e-3, atol=1e-4)
+
+
+def test_a_lone_frame_is_left_to_the_encoders(model: TemporalTransformer) -> None:
+    tokens = track(1)
+    torch.testing.assert_close(judge(model, tokens).frame_logits[0], tokens.frame_logits)
 
 
 @pytest.mark.parametrize("length", [1, 2, 31])
@@ -108,7 +157,7 @@ def run(model: TemporalTransformer, tokens: FrameTokens, cuts: list[int]) -> lis
 
 
 @settings(deadline=None, max_examples=25)
-@given(length=st.integers(1, 100), cuts=st.lists(st.integers(0, 100), max_size=6))
+@given(length=st.integers(1, 150), cuts=st.lists(st.integers(0, 150), max_size=6))
 def test_any_chunking_gives_the_same_answer(model: TemporalTransformer, length: int, cuts: list[int]) -> None:
     tokens = track(length, seed=length)
     whole = run(model, tokens, [])

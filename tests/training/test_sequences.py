@@ -77,7 +77,7 @@ def test_a_face_is_swapped_with_another_groups_or_blended_with_itself(
             rows[i] = replace(rows[video[0]], track=track, time=k / 8, group=group)
     made: list[tuple[str, bool]] = []
 
-    def forge(kind, faces, recipe, *, jitter, rng, donors):
+    def forge(kind, faces, recipe, *, jitter, rng, donors, course):
         stranger = [donor.image.flat[0] != faces[0].image.flat[0] for donor in donors]
         assert len(set(stranger)) <= 1
         made.append((kind, stranger[0] if stranger else False))

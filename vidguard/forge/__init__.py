@@ -5,7 +5,7 @@ from __future__ import annotations
 from vidguard.forge.attributes import ATTRIBUTES, edit_attribute
 from vidguard.forge.blend import BlendRecipe, forge_face, sample_recipe
 from vidguard.forge.chains import CHAINS, send
-from vidguard.forge.clip import forge_stretch, forge_track
+from vidguard.forge.clip import COURSES, forge_stretch, forge_track
 from vidguard.forge.degrade import h264, hevc, jpeg, light, noise, rescale, sample_degradation
 from vidguard.forge.kinds import KINDS, NEEDS_DONOR, NEEDS_MESH, Face, forge_kind, sample_kind
 from vidguard.forge.preview import preview_sheet
@@ -15,6 +15,7 @@ from vidguard.forge.sources import aligned_donor, mesh_donor, mesh_outline, near
 __all__ = [
     "ATTRIBUTES",
     "CHAINS",
+    "COURSES",
     "KINDS",
     "NEEDS_DONOR",
     "NEEDS_MESH",

@@ -16,6 +16,7 @@ from vidguard.faces import FaceDetector
 from vidguard.faces.mesh import FaceMesh
 from vidguard.forge import (
     CHAINS,
+    COURSES,
     KINDS,
     NEEDS_DONOR,
     NEEDS_MESH,
@@ -49,6 +50,7 @@ class Order:
     chain: str | None = None
     start: float | None = None
     end: float | None = None
+    course: str = "steady"
 
     def __post_init__(self) -> None:
         """Refuse what can't be made."""
@@ -58,6 +60,8 @@ class Order:
             raise InputError(f"strength must lie in 0 to {_MAX_STRENGTH:g}, got {self.strength:g}")
         if self.chain is not None and self.chain not in CHAINS:
             raise InputError(f"no chain {self.chain!r}; choose one of {', '.join(CHAINS)}")
+        if self.course not in COURSES:
+            raise InputError(f"no course {self.course!r}; choose one of {', '.join(COURSES)}")
         if self.start is not None and self.end is not None and not self.start < self.end:
             raise InputError(f"the stretch to forge must start ({self.start:g} s) before it ends ({self.end:g} s)")
 
@@ -140,9 +144,9 @@ class Forger:
         """All of the clip's frames, each forged, where it is to be, only when it is asked for."""
         order, clip, chosen = self.order, subject.clip, set(subject.chosen)
         recipe = sample_recipe(rng, strength=order.strength)
-        jitter = 0.0 if clip.is_still else _JITTER
+        jitter, course = (0.0, "steady") if clip.is_still else (_JITTER, order.course)
         donors = self._alike(subject.faces[0]) if clip.is_still else self._donors
-        made = forge_track(order.kind, subject.faces, recipe, jitter=jitter, rng=rng, donors=donors)
+        made = forge_track(order.kind, subject.faces, recipe, jitter=jitter, rng=rng, donors=donors, course=course)
         for k, frame in enumerate(clip.frames):
             one = next(made) if k in chosen else None
             yield frame if one is None else one[0]
@@ -171,4 +175,5 @@ class Forger:
             return f"{order.kind}, seed {order.seed}{sent}"
         forged = [k for k, face in zip(subject.chosen, subject.faces) if face is not None]
         span = f"{clip.times[forged[0]]:.2f} to {clip.times[forged[-1]] + 1 / clip.frame_rate:.2f} s"
-        return f"{order.kind}, seed {order.seed}, {len(forged)} frames from {span}{sent}"
+        course = {"steady": "", "dropout": ", some of them dropped out"}.get(order.course, f" ({order.course})")
+        return f"{order.kind}, seed {order.seed}, {len(forged)} frames from {span}{course}{sent}"

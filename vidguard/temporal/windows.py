@@ -11,9 +11,10 @@ from torch import Tensor
 
 from vidguard.temporal.transformer import TemporalOutput
 
-WINDOW_FRAMES: Final = 32
-"""4 s at 8 frames a second: two or three utterances, enough to see flicker; attention cost stays negligible."""
-HOP_FRAMES: Final = 16
+WINDOW_FRAMES: Final = 64
+"""8 s at 8 frames a second, as long as the tracks it learns from: a stretch forged for some seconds stands beside the
+same person's genuine frames. Attention cost stays negligible."""
+HOP_FRAMES: Final = 32
 
 JudgeWindow = Callable[[dict[str, Tensor], Tensor, Tensor, Tensor], TemporalOutput]
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from rich.progress import track as progress
 from safetensors.torch import load_file
 
 from vidguard.detector import Judge
-from vidguard.forge import Face, forge_track, h264, sample_degradation, sample_kind, sample_recipe
+from vidguard.forge import COURSES, Face, forge_track, h264, sample_degradation, sample_kind, sample_recipe
 from vidguard.temporal import FrameTokens
 from vidguard.training import checkpoint
 from vidguard.training.listing import Row
@@ -22,6 +23,11 @@ from vidguard.training.material import Store
 from vidguard.training.samples import place
 
 MIN_FRAMES = 8
+_COURSE_ODDS: Final = (0.4, 0.2, 0.2, 0.2)
+"""Of the `COURSES`: a steady forgery is the commonest, and what every encoder is trained on."""
+_FORGED_SECONDS: Final = (0.5, 10.0)
+_MOST_OF_A_TRACK: Final = 0.6
+"""A stretch forged inside a genuine track leaves as much of it genuine as shows what the person looks like."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +58,12 @@ def forged_sequences(store: Store, judge: Judge, *, split: str, forgeries: int, 
         for version in range(forgeries + forgeries // 2):
             frames, is_fake = [face.image for face in faces], np.zeros(len(index), bool)
             if version < forgeries:
-                start, stop = _stretch(len(index), rng)
+                stretch = _stretch(times, rng)
                 other = strangers[int(rng.integers(len(strangers)))] if strangers else ()
-                frames[start:stop] = _forged(faces[start:stop], [store.face(int(i)) for i in other], rng)
-                is_fake[start:stop] = True
+                made = _forged(faces[stretch], [store.face(int(i)) for i in other], rng)
+                for k, forged in zip(range(len(index))[stretch], made):
+                    if forged is not None:
+                        frames[k], is_fake[k] = forged, True
             yield _encode(judge, _degraded(frames, rng), times, is_fake, source=row.group, dataset=row.dataset)
 
 
@@ -63,27 +71,22 @@ def _source(row: Row) -> tuple[str, str]:
     return row.dataset, row.group or row.path
 
 
-def _forged(faces: list[Face], others: list[Face], rng: np.random.Generator) -> list[NDArray[np.uint8]]:
+def _forged(faces: list[Face], others: list[Face], rng: np.random.Generator) -> list[NDArray[np.uint8] | None]:
+    """One forgery of consecutive faces; None where it drops out."""
     kind = sample_kind(rng, mesh=all(face.mesh is not None for face in (*faces, *others))) if others else "self-blend"
     jitter = float(rng.choice([0.0, 0.01, 0.03]))
-    made = forge_track(kind, faces, sample_recipe(rng), jitter=jitter, rng=rng, donors=others)
-    return [face.image if one is None else one[0] for face, one in zip(faces, made)]
+    course = str(rng.choice(COURSES, p=_COURSE_ODDS))
+    made = forge_track(kind, faces, sample_recipe(rng), jitter=jitter, rng=rng, donors=others, course=course)
+    return [None if one is None else one[0] for one in made]
 
 
-def single_frames(
-    store: Store, judge: Judge, *, split: str, datasets: tuple[str, ...], count: int, seed: int, degrade: bool
-) -> Iterator[Sequence]:
-    """Labelled crops as tracks of one frame: the transformer must leave them to the encoders."""
-    rng = np.random.default_rng(seed)
+def single_frames(store: Store, judge: Judge, *, split: str, datasets: tuple[str, ...]) -> Iterator[Sequence]:
+    """Labelled crops as tracks of one frame: what the encoders and their fusion are judged on as well."""
     chosen = store.where(split=split, datasets=datasets)
-    chosen = rng.permutation(chosen)[:count]
     for start in progress(range(0, len(chosen), 64), description=f"single frames of {split}"):
         part = chosen[start : start + 64]
-        crops = [np.asarray(store.crops[i]) for i in part]
-        if degrade:
-            crops = [sample_degradation(rng)(place(c, rng)) for c in crops]
         truth = np.array([store.rows[i].is_fake for i in part])
-        whole = _encode(judge, crops, np.zeros(len(part)), truth, source="", dataset="")
+        whole = _encode(judge, [np.asarray(store.crops[i]) for i in part], np.zeros(len(part)), truth)
         for k, i in enumerate(part):
             one = slice(k, k + 1)
             row = store.rows[i]
@@ -128,12 +131,16 @@ def load_sequences(path: Path) -> list[Sequence]:
     return [Sequence(tokens[part], logits[part], is_fake[part], source, data) for part, source, data in named]
 
 
-def _stretch(length: int, rng: np.random.Generator) -> tuple[int, int]:
-    if rng.random() < 0.5:
-        return 0, length
-    size = int(rng.integers(max(2, length // 8), max(3, int(length * 0.6)) + 1))
-    start = int(rng.integers(0, length - size + 1))
-    return start, start + size
+def _stretch(times: NDArray[np.float64], rng: np.random.Generator) -> slice:
+    """All of a track half of the time, else the frames of a stretch inside it."""
+    whole = float(times[-1] - times[0])
+    shortest, longest = _FORGED_SECONDS[0], min(_FORGED_SECONDS[1], _MOST_OF_A_TRACK * whole)
+    if rng.random() < 0.5 or longest < shortest:
+        return slice(0, len(times))
+    seconds = float(rng.uniform(shortest, longest))
+    start = float(times[0] + rng.uniform(0.0, whole - seconds))
+    first, last = np.searchsorted(times, (start, start + seconds))
+    return slice(int(first), max(int(last), int(first) + 1))
 
 
 def _degraded(frames: list[NDArray[np.uint8]], rng: np.random.Generator) -> list[NDArray[np.uint8]]:
@@ -151,8 +158,8 @@ def _encode(
     times: NDArray[np.float64],
     is_fake: NDArray[np.bool_],
     *,
-    source: str,
-    dataset: str,
+    source: str = "",
+    dataset: str = "",
 ) -> Sequence:
     crops = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
     features = judge.encode(crops)

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence as Seq
-from typing import TextIO
+from typing import Final, TextIO
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vidguard.calibration import fit_logistic
 from vidguard.detector import Judge
 from vidguard.errors import InputError
-from vidguard.temporal import WINDOW_FRAMES
+from vidguard.temporal import WINDOW_FRAMES, TemporalTransformer, WindowedJudge
 from vidguard.training.recipe import TemporalRecipe
 from vidguard.training.sequences import Sequence
 
-_FORGED_SHARE = 0.2
+_FORGED_SHARE: Final = 0.2
 """A window counts as forged from this share of forged frames; windows between none and this teach frames only."""
+_OTHER_OFFSET: Final = 1.5
+_OTHER_SCALE: Final = 0.3
+"""Spreads of what is added to a sequence's logits, and of the logarithm of what they are multiplied by: other footage
+has other offsets (pristine tracks' mean logits spread by 1.3), so that those of a few sources mustn't be learnt."""
+_GAINS_RATE: Final = 10.0
+"""Learning rate of the transformer's gains relative to its weights': Adam would take thousands of steps to 1 else."""
 
 
 def train_temporal(
@@ -30,36 +37,40 @@ def train_temporal(
     seed: int,
     log: TextIO,
 ) -> list[float]:
-    """Train judge.temporal in place; encoders and fusion stay as they are.
+    """Train judge.temporal in place on the sequences of more than one frame; encoders and fusion stay as they are.
 
     Keeps the epoch with the least validation loss. The untrained transformer, which passes the frames' logits through,
-    is epoch 0: one that doesn't help is not kept. Gives the validation loss of every epoch from 0.
+    is epoch 0: one that doesn't help is not kept. Gives the validation loss of every epoch from 0. Raises InputError
+    where there is no such sequence.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = judge.temporal.train()
-    optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
-    if len(sequences) < recipe.batch:
-        raise InputError(f"{len(sequences)} sequences don't fill a batch of {recipe.batch}; add material")
-    rounds = recipe.epochs * (len(sequences) // recipe.batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, rounds, pct_start=0.1)
-    fused = [judge.fuse(torch.from_numpy(s.logits)).detach() for s in sequences]
-    history, kept = [validation_loss(judge, validation)], copy.deepcopy(model.state_dict())
+    tracks = [in_few_dimensions(s) for s in sequences if len(s.tokens) > 1]
+    if not tracks:
+        raise InputError("no sequence has more than one frame: there is nothing to learn of time; add videos")
+    batch = min(recipe.batch, len(tracks))
+    rounds = recipe.epochs * (len(tracks) // batch)
+    optimizer, rates = _optimizer(model, recipe)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, rounds, pct_start=0.1)
+    fused = [judge.fuse(torch.from_numpy(s.logits)).detach() for s in tracks]
+    judged = [in_few_dimensions(s) for s in validation]
+    history, kept = [validation_loss(judge, judged)], copy.deepcopy(model.state_dict())
     log.write(f"temporal epoch 0 validation {history[0]:.4f}\n")
     for epoch in range(recipe.epochs):
-        order = rng.permutation(len(sequences))
+        order = rng.permutation(len(tracks))
         losses = []
-        for start in range(0, len(order) - recipe.batch + 1, recipe.batch):
-            chosen = order[start : start + recipe.batch]
-            batch = collate([sequences[i] for i in chosen], [fused[i] for i in chosen], rng)
-            loss = _loss(model, *batch)
+        for start in range(0, len(order) - batch + 1, batch):
+            chosen = order[start : start + batch]
+            other = [_as_other_footage(fused[i], rng) for i in chosen]
+            loss = _loss(model, *collate([tracks[i] for i in chosen], other, rng))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
             losses.append(float(loss.detach()))
-        loss_now = validation_loss(judge, validation)
+        loss_now = validation_loss(judge, judged)
         log.write(f"temporal epoch {epoch + 1} loss {np.mean(losses):.4f} validation {loss_now:.4f}\n")
         if loss_now < min(history):
             kept = copy.deepcopy(model.state_dict())
@@ -71,19 +82,29 @@ def train_temporal(
 
 @torch.inference_mode()
 def validation_loss(judge: Judge, sequences: Seq[Sequence]) -> float:
-    """Cross-entropy per frame, every data set weighing the same."""
-    model = judge.temporal.eval()
-    losses: dict[str, list[float]] = {}
-    for start in range(0, len(sequences), 64):
-        part = sequences[start : start + 64]
-        fused = [judge.fuse(torch.from_numpy(s.logits)) for s in part]
-        embeddings, logits, times, valid, is_fake = collate(part, fused, np.random.default_rng(start))
-        frames = model(embeddings, logits, times, valid).frame_logits
-        each = F.binary_cross_entropy_with_logits(frames, is_fake, reduction="none")
-        for sequence, row, real in zip(part, each, valid):
-            losses.setdefault(sequence.dataset, []).append(float(row[real].mean()))
-    judge.temporal.train()
-    return float(np.mean([np.mean(values) for values in losses.values()]))
+    """Cross-entropy per frame of whole tracks, every data set weighing the same.
+
+    After the best scaling and offset, which calibration fits anyway. Tracks of one frame, which the transformer passes
+    through, count only where the others aren't both genuine and forged.
+    """
+    was_training = judge.temporal.training
+    judge.temporal.eval()
+    logits, truth, weights = [], [], []
+    tracks = [s for s in sequences if len(s.tokens) > 1]
+    if len({bool(fake) for s in tracks for fake in s.is_fake}) < 2:
+        tracks = list(sequences)
+    counts = {d: sum(len(s.is_fake) for s in tracks if s.dataset == d) for d in {s.dataset for s in tracks}}
+    for sequence in tracks:
+        tokens = sequence.tokens
+        fused = judge.fuse(torch.from_numpy(sequence.logits))
+        windows = WindowedJudge(judge.temporal)
+        logits += windows.push(type(tokens)(tokens.embeddings, fused, tokens.times)) + windows.finish()
+        truth += sequence.is_fake.tolist()
+        weights += [1.0 / counts[sequence.dataset]] * len(sequence.is_fake)
+    judge.temporal.train(was_training)
+    slope, offset = fit_logistic(np.array(logits)[:, None], truth, weights)
+    signed = np.where(truth, 1.0, -1.0) * (slope * np.array(logits) + offset)
+    return float(np.average(np.logaddexp(0.0, -signed), weights=weights))
 
 
 def collate(
@@ -98,19 +119,41 @@ def collate(
         parts.append(slice(start, start + length))
     size = max(p.stop - p.start for p in parts)
     names = sequences[0].tokens.embeddings
-    embeddings = {
-        n: torch.stack([_pad(s.tokens.embeddings[n][p], size) for s, p in zip(sequences, parts)]) for n in names
-    }
-    logits = torch.stack([_pad(f[p], size) for f, p in zip(fused, parts)])
-    times = torch.stack([_pad(s.tokens.times[p], size) for s, p in zip(sequences, parts)])
-    is_fake = torch.stack([_pad(torch.from_numpy(s.is_fake[p]).float(), size) for s, p in zip(sequences, parts)])
+    embeddings = {n: _stack([s.tokens.embeddings[n][p] for s, p in zip(sequences, parts)], size) for n in names}
+    logits = _stack([f[p] for f, p in zip(fused, parts)], size)
+    times = _stack([s.tokens.times[p] for s, p in zip(sequences, parts)], size)
+    is_fake = _stack([torch.from_numpy(s.is_fake[p]).float() for s, p in zip(sequences, parts)], size)
     valid = torch.stack([torch.arange(size) < p.stop - p.start for p in parts])
     return embeddings, logits, times, valid, is_fake
 
 
-def _pad(values: Tensor, size: int) -> Tensor:
-    missing = size - len(values)
-    return F.pad(values, (0, 0) * (values.ndim - 1) + (0, missing)) if missing else values
+def _stack(values: Seq[Tensor], size: int) -> Tensor:
+    """Pad the first axis to `size`, and a second to the widest one's."""
+    width = max((v.shape[1] for v in values if v.ndim > 1), default=0)
+    return torch.stack([F.pad(v, ((0, width - v.shape[1]) if v.ndim > 1 else ()) + (0, size - len(v))) for v in values])
+
+
+def in_few_dimensions(sequence: Sequence) -> Sequence:
+    """The same sequence with embeddings turned into the few dimensions that it has frames.
+
+    The transformer reads angles between embeddings alone, which stay as they are: twenty times less to compute.
+    """
+    tokens = sequence.tokens
+    turned = {n: torch.linalg.qr(e.T)[1].T if len(e) < e.shape[1] else e for n, e in tokens.embeddings.items()}
+    kept = type(tokens)(turned, tokens.frame_logits, tokens.times)
+    return Sequence(kept, sequence.logits, sequence.is_fake, sequence.source, sequence.dataset)
+
+
+def _as_other_footage(logits: Tensor, rng: np.random.Generator) -> Tensor:
+    return logits * float(np.exp(rng.normal(0, _OTHER_SCALE))) + float(rng.normal(0, _OTHER_OFFSET))
+
+
+def _optimizer(model: TemporalTransformer, recipe: TemporalRecipe) -> tuple[torch.optim.AdamW, list[float]]:
+    gains = model.gains()
+    weights = [p for p in model.parameters() if all(p is not gain for gain in gains)]
+    rates = [recipe.learning_rate, _GAINS_RATE * recipe.learning_rate]
+    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": gains, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, recipe.learning_rate), rates
 
 
 def _loss(
