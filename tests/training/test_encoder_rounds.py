@@ -22,7 +22,7 @@ from small import NAME, small_recipe, small_store
 
 from vidguard.errors import InputError
 from vidguard.training import frames
-from vidguard.training.checkpoint import digest, round_digest
+from vidguard.training.checkpoint import digest, final_digest, is_made, round_digest
 from vidguard.training.frames import load_trained, train_encoder
 from vidguard.training.recipe import Recipe, Round
 
@@ -107,6 +107,24 @@ def test_what_is_trained_is_not_trained_again_unless_the_recipe_changed(tmp_path
     assert trained == [2]
 
 
+def test_the_last_two_rounds_can_be_averaged_without_training_them_again(tmp_path: Path) -> None:
+    alone = small_recipe(*TWO)
+    run(alone, tmp_path)
+    settings = replace(alone.encoders[NAME], last_round_share=0.7)
+    run(replace(alone, encoders={NAME: settings}), tmp_path)
+    mixed = load_trained(NAME, tmp_path).state_dict()
+    rounds = [load_file(tmp_path / f"{NAME}.round{number}.safetensors") for number in (0, 1)]
+    for key, value in mixed.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, 0.3 * rounds[0][key] + 0.7 * rounds[1][key])
+        else:
+            assert torch.equal(value, rounds[1][key])
+    with pytest.raises(InputError, match="another recipe"):
+        is_made(tmp_path / f"{NAME}.safetensors", final_digest(alone, NAME, None), print)
+    with pytest.raises(ValueError, match="needs two rounds"):
+        replace(alone, encoders={NAME: replace(settings, rounds=TWO[:1])})
+
+
 def test_files_from_before_digests_are_taken_and_it_is_said(tmp_path: Path) -> None:
     recipe = small_recipe(*TWO)
     run(recipe, tmp_path)
@@ -134,6 +152,7 @@ def test_an_encoder_of_another_store_is_refused_and_an_old_store_leaves_the_dige
             train_encoder(NAME, recipe, replace(store, made_from=changed), work, say=lambda _: None, workers=0)
     digests = [round_digest(recipe, NAME, 0, made_from) for made_from in (None, "one", "two")]
     settings = {**asdict(recipe.encoders[NAME]), "mixture": [asdict(part) for part in recipe.mixture]}
+    del settings["last_round_share"]  # it changes no round
     assert digests[0] == digest(NAME, recipe.seed, settings)
     assert len(set(digests)) == 3
 

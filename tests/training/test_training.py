@@ -24,7 +24,7 @@ from vidguard.errors import InputError
 from vidguard.faces import template_landmarks
 from vidguard.temporal import FrameTokens
 from vidguard.training import recipe as recipes
-from vidguard.training.calibrate import calibrate, fit_fusion
+from vidguard.training.calibrate import calibrate, fit_fusion, judge_sequence
 from vidguard.training.export import export, golden, passport_of, write_card
 from vidguard.training.listing import Row, list_material, require_disjoint
 from vidguard.training.material import Store, build_store
@@ -32,7 +32,7 @@ from vidguard.training.pipeline import learnt_from
 from vidguard.training.recipe import Draw, MaterialRecipe, Recipe, load_recipe
 from vidguard.training.samples import SampleStream
 from vidguard.training.sequences import MIN_FRAMES, Sequence, forged_sequences
-from vidguard.training.temporal import collate, train_temporal
+from vidguard.training.temporal import collate, in_few_dimensions, train_temporal
 from vidguard.weights import Calibration, find_weights
 
 
@@ -55,15 +55,16 @@ def test_shipped_recipes_load_and_a_misspelt_one_is_refused(tmp_path: Path) -> N
         ("seed = 20261121", "seed = -1", "seed"),
         ("video_frames_per_second = 8.0", "video_frames_per_second = 0.0", r"material\.video_frames_per_second"),
         ("max_frames_per_track = 64", "max_frames_per_track = 0", r"material\.max_frames_per_track"),
-        ("weight = 0.34", "weight = -0.34", r"mixture\.0\.weight"),
-        ("weight = 0.34", "weight = inf", r"mixture\.0\.weight"),
+        ("weight = 0.28", "weight = -0.28", r"mixture\.0\.weight"),
+        ("weight = 0.28", "weight = inf", r"mixture\.0\.weight"),
         ("steps = 1900", "steps = 0", r"encoders\.efficientnet_lite0\.rounds\.0\.steps"),
         ("learning_rate = 4.0e-4", "learning_rate = nan", r"rounds\.1\.learning_rate"),
         ("weight_decay = 0.02", "weight_decay = -0.02", "weight_decay"),
         ("ema_decay = 0.98", "ema_decay = 1.0", r"mesoinception4\.ema_decay"),
+        ("last_round_share = 0.7", "last_round_share = 1.0", r"efficientnet_lite0\.last_round_share"),
         ("degraded = 0.25", "degraded = 25", r"mesoinception4\.degraded"),
         ("batch = 32", "batch = 0", r"temporal\.batch"),
-        ("epochs = 12", "epochs = 0", r"temporal\.epochs"),
+        ("epochs = 12", "epochs = -1", r"temporal\.epochs"),
         ("forgeries_per_track = 3", "forgeries_per_track = 0", r"temporal\.forgeries_per_track"),
     ],
 )
@@ -193,10 +194,30 @@ def made_up(judge: Judge, count: int, seed: int) -> list[Sequence]:
     return found
 
 
+def made_up_people(judge: Judge, count: int, seed: int) -> list[Sequence]:
+    """Sequences of people who each have an offset of their own: what is forged shows beside their other frames."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for k in range(count):
+        is_fake = np.zeros(24, bool)
+        if k % 2:
+            is_fake[8:16] = True
+        embeddings = {
+            n: torch.from_numpy(rng.normal(0, 0.3, (24, ENCODERS[n].embedding_dim))).float() for n in judge.names
+        }
+        for e in embeddings.values():
+            e[:, 0] += torch.from_numpy(is_fake).float() * 6 - 3
+        noise = rng.normal(0, 1, (24, len(judge.names))) + rng.normal(0, 2)
+        logits = (noise + 1.5 * is_fake[:, None]).astype(np.float32)
+        tokens = FrameTokens(embeddings, torch.from_numpy(logits).mean(1), torch.arange(24, dtype=torch.float64) / 8)
+        found.append(Sequence(tokens, logits, is_fake, f"s{k}", "dfdc"))
+    return found
+
+
 def test_the_transformer_learns_and_an_exported_set_answers_like_the_trained_one(tmp_path: Path) -> None:
     torch.manual_seed(0)
     judge = Judge(("mesoinception4",), {}).eval()
-    training, validation = made_up(judge, 64, 0), made_up(judge, 24, 1)
+    training, validation = made_up_people(judge, 64, 0), made_up_people(judge, 24, 1)
     fit_fusion(judge, validation)
     before = calibrate(judge, validation)[1]["segment"]["dfdc"]["auc"]
     settings = type(load_recipe("base-v1").temporal)(1, 25, 16, 2e-3, 0.0)
@@ -215,6 +236,35 @@ def test_the_transformer_learns_and_an_exported_set_answers_like_the_trained_one
     for key, value in golden(judge).items():
         # memory formats differ between the two, and with them the order of sums
         torch.testing.assert_close(golden(loaded)[key], value, atol=1e-3, rtol=1e-3)
+
+
+def test_enough_sources_give_rules_that_the_card_shows(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    judge = Judge(("mesoinception4",), {}).eval()
+    clips = made_up(judge, 160, 1)
+    # whole ones of each class, as validation has them
+    whole = [replace(s, is_fake=np.full(16, k % 2 == 1)) for k, s in enumerate(clips)]
+    told = [replace(s, logits=(s.logits + 2 * s.is_fake[:, None]).astype(np.float32)) for s in whole]
+    few = [replace(s, dataset="talkinghead") for s in made_up(judge, 6, 2)]
+    fit_fusion(judge, [*told, *few])
+    calibration, figures = calibrate(judge, [*told, *few])
+    (rule,) = calibration.rules  # 80 sources of a class promise 5 %, not 1 %
+    assert rule.error_rate == 0.05
+    assert calibration.video_threshold == rule.video.manipulated_from
+    assert calibration.video_genuine.logits != type(calibration.video_genuine)().logits
+    recipe = load_recipe("base-v1")
+    shown = {"validation": figures, "encoders": {}, "temporal": {"validation_loss_by_epoch": [0.5, 0.6]}}
+    export(judge, passport_of(judge, recipe, calibration, shown, ("made up",)), recipe, tmp_path)
+    write_card(tmp_path, recipe.name)
+    card = (tmp_path / recipe.name / "CARD.md").read_text()
+    found = figures["video"]["dfdc"]["decisions"]["0.05"]
+    assert f"| 0.05 | video | {rule.video.genuine_below:.3f} | {rule.video.manipulated_from:.3f} |" in card
+    assert f"- 0.05: {rule.note}." in card
+    low, high = found["genuine"]["error_95"]
+    share = f"{100 * found['genuine']['error']:.1f} % ({100 * low:.1f}–{100 * high:.1f}), 80 sources"
+    assert f"| 0.05 | dfdc | {share} |" in card
+    assert f"| {100 * found['decided']:.0f} % |" in card
+    assert "observed only" in rule.note
 
 
 def test_no_encoder_counts_against_its_own_evidence() -> None:
@@ -282,6 +332,18 @@ def test_padding_in_a_batch_is_marked() -> None:
     assert valid[:, 0].all()
     assert embeddings["mesoinception4"].shape[:2] == logits.shape == times.shape == valid.shape == is_fake.shape
     assert (is_fake[~valid] == 0).all()
+
+
+def test_tracks_that_are_turned_into_few_dimensions_are_judged_alike() -> None:
+    torch.manual_seed(0)
+    judge = Judge(("mesoinception4", "amtennet"), {}).eval()
+    for parameter in (judge.temporal.frame_head.weight, *judge.temporal.gains()):
+        torch.nn.init.normal_(parameter)
+    sequence = made_up_people(judge, 2, 0)[1]
+    turned = in_few_dimensions(sequence)
+    assert turned.tokens.embeddings["amtennet"].shape == (24, 24)
+    expected, found = judge_sequence(judge, sequence), judge_sequence(judge, turned)
+    assert [s.logit for s in found] == pytest.approx([s.logit for s in expected], abs=1e-3)
 
 
 def test_forged_sequences_keep_the_truth_per_frame() -> None:

@@ -37,9 +37,17 @@ def round_digest(recipe: Recipe, name: str, number: int, store: str | None) -> s
     store: what the store of crops was made from; None where it doesn't say, which leaves the digest to the recipe.
     """
     settings = asdict(recipe.encoders[name])
+    del settings["last_round_share"]
     settings["rounds"] = settings["rounds"][: number + 1]
     settings["mixture"] = [asdict(part) for part in recipe.mixture_of(name)]
     return digest(name, recipe.seed, settings, *([] if store is None else [store]))
+
+
+def final_digest(recipe: Recipe, name: str, store: str | None) -> str:
+    """Digest of what decides an encoder as it is used: its last round's, and how that is mixed with the one before."""
+    last = round_digest(recipe, name, len(recipe.encoders[name].rounds) - 1, store)
+    share = recipe.encoders[name].last_round_share
+    return last if share is None else digest(last, share)
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], trained_from: str, **more: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
@@ -20,7 +21,16 @@ from torch.utils.data import DataLoader
 from vidguard.encoders import ENCODERS, Encoder, prepare_crops
 from vidguard.errors import InputError
 from vidguard.metrics import auc
-from vidguard.training.checkpoint import Resumable, Say, is_made, load_model, made_from, round_digest, save_tensors
+from vidguard.training.checkpoint import (
+    Resumable,
+    Say,
+    final_digest,
+    is_made,
+    load_model,
+    made_from,
+    round_digest,
+    save_tensors,
+)
 from vidguard.training.curve import Curve, bar
 from vidguard.training.material import Store
 from vidguard.training.recipe import EncoderRecipe, Recipe
@@ -39,7 +49,8 @@ def train_encoder(name: str, recipe: Recipe, store: Store, work: Path, *, say: S
     rounds = range(len(recipe.encoders[name].rounds))
     digests = [round_digest(recipe, name, number, store.made_from) for number in rounds]
     final = work / f"{name}.safetensors"
-    if made_from(final) == digests[-1]:
+    wanted, share = final_digest(recipe, name, store.made_from), recipe.encoders[name].last_round_share
+    if made_from(final) == wanted:
         say(f"{name}: trained already, {final} is there")
         return
     torch.manual_seed(recipe.seed)
@@ -57,8 +68,19 @@ def train_encoder(name: str, recipe: Recipe, store: Store, work: Path, *, say: S
     if not ran and final.is_file() and made_from(final) is None:
         say(f"{name}: trained already, {final} is there and doesn't say what it was trained from; taken as it is")
         return
-    _validate(name, model.cpu().eval(), store, say)
-    save_tensors(final, model.state_dict(), digests[-1])
+    model = model.cpu()
+    if share is not None:
+        _mix(model, work / f"{name}.round{len(digests) - 2}.safetensors", share)
+    _validate(name, model.eval(), store, say)
+    save_tensors(final, model.state_dict(), wanted)
+
+
+def _mix(model: Encoder, before: Path, share: float) -> None:
+    """Move a model back towards an earlier round's weights: `share` of its own is left. In place."""
+    for name, earlier in load_file(before).items():
+        value = model.state_dict()[name]
+        if value.is_floating_point():
+            value.lerp_(earlier, 1 - share)
 
 
 def _run_round(

@@ -16,7 +16,7 @@ from vidguard.detector import Judge
 from vidguard.errors import InputError, WeightsError
 from vidguard.faces.mesh import FaceMesh
 from vidguard.training.calibrate import calibrate, encoder_figures, fit_fusion
-from vidguard.training.checkpoint import Say, digest, is_made, round_digest
+from vidguard.training.checkpoint import Say, digest, final_digest, is_made
 from vidguard.training.export import export, passport_of, write_card
 from vidguard.training.frames import load_trained, train_encoder
 from vidguard.training.listing import list_material
@@ -104,7 +104,7 @@ def temporal(recipe: Recipe, work: Path, out: Path, say: Say) -> None:
     fit_fusion(judge, validation)
     history: list[float] = []
     if recipe.temporal.epochs:
-        training = kept_sequences(training_file, made_from, partial(_training, recipe, store, judge, crops))
+        training = kept_sequences(training_file, made_from, partial(_training, recipe, store, judge))
         with (work / "temporal.log").open("w", buffering=1) as log:
             history = train_temporal(judge, training, validation, recipe.temporal, seed=recipe.seed, log=log)
     calibration, levels = calibrate(judge, validation)
@@ -122,7 +122,7 @@ def temporal(recipe: Recipe, work: Path, out: Path, say: Say) -> None:
 def _validation(recipe: Recipe, store: Store, judge: Judge, crops: tuple[str, ...]) -> list[Track]:
     count, seed = recipe.temporal.forgeries_per_track, recipe.seed
     found = list(forged_sequences(store, judge, split="val", forgeries=count, seed=seed + 1))
-    found += single_frames(store, judge, split="val", datasets=crops, count=10**9, seed=seed + 2, degrade=False)
+    found += single_frames(store, judge, split="val", datasets=crops)
     if {bool(fake) for sequence in found for fake in sequence.is_fake} != {False, True}:
         raise InputError(
             "nothing to calibrate on: the split val needs a genuine video, or genuine and fake crops of one data set"
@@ -130,17 +130,13 @@ def _validation(recipe: Recipe, store: Store, judge: Judge, crops: tuple[str, ..
     return found
 
 
-def _training(recipe: Recipe, store: Store, judge: Judge, crops: tuple[str, ...]) -> list[Track]:
-    """Forged tracks of the reserved people, where the recipe reserves any, and as many single frames.
-
-    With the single frames the transformer learns to trust the encoders where time says nothing.
-    """
+def _training(recipe: Recipe, store: Store, judge: Judge) -> list[Track]:
+    """Forged tracks of the reserved people, where the recipe reserves any."""
     count, seed = recipe.temporal.forgeries_per_track, recipe.seed
     split = _temporal_split(store)
     found = list(forged_sequences(store, judge, split=split, forgeries=count, seed=seed + 3))
     if not found:
         raise InputError(f"no genuine face is followed for {MIN_FRAMES} frames in the split {split}; add videos")
-    found += single_frames(store, judge, split="train", datasets=crops, count=len(found), seed=seed + 4, degrade=True)
     return found
 
 
@@ -185,8 +181,7 @@ def _assemble(recipe: Recipe, work: Path, store: Store, say: Say) -> Judge:
     judge = Judge(tuple(recipe.encoders), {})
     for name in judge.names:
         file = work / f"{name}.safetensors"
-        last = round_digest(recipe, name, len(recipe.encoders[name].rounds) - 1, store.made_from)
-        if not is_made(file, last, say):
+        if not is_made(file, final_digest(recipe, name, store.made_from), say):
             raise InputError(f"{file} is missing; the stage {name} makes it")
         judge.encoders[name].load_state_dict(load_trained(name, work).state_dict())
     return judge.eval().to(memory_format=torch.channels_last)

@@ -81,6 +81,9 @@ class EncoderRecipe:
     mixture: Mixture | None = None
     """What this encoder's batches are drawn from, where it isn't the recipe's mixture."""
     pretrained: str | None = None
+    last_round_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the last round's weights in a mean with the round before's, which holds what a change of the mixture
+    would lose of either (Wortsman et al., CVPR 2022); left out, the last round's stand alone."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -117,6 +120,8 @@ class Recipe:
             raise ValueError(f"encoders are {', '.join(ENCODERS)}; not {', '.join(sorted(unknown)) or 'none'}")
         if not all(encoder.rounds for encoder in self.encoders.values()):
             raise ValueError("every encoder needs at least one round")
+        if any(encoder.last_round_share and len(encoder.rounds) < 2 for encoder in self.encoders.values()):
+            raise ValueError("last_round_share needs two rounds")
         if not is_set_name(self.name):
             raise ValueError(
                 f"a weight set can't be called {self.name!r}; use up to 64 letters, digits, '.', '-' and '_'"
