@@ -40,6 +40,7 @@ def table() -> str:
     if "peer" in development:
         lines += ["", _peer(development["peer"])]
     lines += ["", *_degraded(validation)]
+    lines += ["", *_in_time(json.loads((ROOT / "benchmarks/accuracy/results/temporal.json").read_text()))]
     speed = json.loads((ROOT / "benchmarks/speed/results/cpu.json").read_text())
     lines += ["", f"Speed ({speed['environment']['machine']}; `benchmarks/speed/speed.py`):", ""]
     lines += ["| Clip | Detects, frames/s | facenet-pytorch | Video analysed, s/s |", "|---|---|---|---|"]
@@ -61,6 +62,23 @@ def _degraded(validation: dict[str, Any]) -> list[str]:
         "|---|" + "---|" * len(labels),
         *(f"| {name} | {' | '.join(_auc(rows[label]) for label in labels)} |" for name, rows in sets.items()),
     ]
+
+
+def _in_time(measured: dict[str, Any]) -> list[str]:
+    """What reading time adds to the same frames."""
+    lines = [
+        f"Forged stretches in pristine clips ({measured['clips']} validation clips of {measured['sources']} sources, "
+        f"{measured['forged_in_part']} forged in part; `benchmarks/accuracy/temporal.py`):",
+        "",
+        "| Reading of the same frames | AUC, 1 s segments | 95 % | Mean IoU of stretches | Error of start / end, s |",
+        "|---|---|---|---|---|",
+    ]
+    for name in ("frames alone", "mean over a second", "GRU", "transformer"):
+        segment, stretch = measured["rows"][name]["segment"], measured["rows"][name]["stretches"]
+        low, high = segment["auc_95"]
+        errors = f"{stretch['start_error_seconds']:.2f} / {stretch['end_error_seconds']:.2f}"
+        lines.append(f"| {name} | {segment['auc']:.3f} | {low:.3f}–{high:.3f} | {stretch['mean_iou']:.2f} | {errors} |")
+    return lines
 
 
 def _peer(peer: dict[str, Any]) -> str:

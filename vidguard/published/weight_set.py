@@ -52,7 +52,8 @@ _CARD: Final = """# {name}
 | Input | aligned face crops, {crop} px, brow to chin, resized to {size} px, values 0 to 1 |
 
 - **Not calibrated.** A probability is the sigmoid of the network's own output and says nothing of how often such faces
-  are fake. All thresholds are 0.5. A video's figure comes from the mean logit of its more suspicious half.
+  are fake. All thresholds are 0.5. A face's figure comes from the mean
+  logit of its more suspicious half, a video's from its most suspicious face, corrected for how many there are.
 - No temporal model was trained: every frame keeps the network's own logit.
 - vidguard's crops are tighter than the boxes x1.3 that MesoNet was published with: published figures don't carry over.
 - What the network was trained on isn't in its file. vidguard has measured nothing of it.
