@@ -219,12 +219,12 @@ def test_the_transformer_learns_and_an_exported_set_answers_like_the_trained_one
     judge = Judge(("mesoinception4",), {}).eval()
     training, validation = made_up_people(judge, 64, 0), made_up_people(judge, 24, 1)
     fit_fusion(judge, validation)
-    before = calibrate(judge, validation)[1]["segment"]["dfdc"]["auc"]
+    before = calibrate(judge, validation)[1]["segment"]["pristine clips and forgeries"]["auc"]
     settings = type(load_recipe("base-v1").temporal)(1, 25, 16, 2e-3, 0.0)
     with (tmp_path / "log").open("w") as log:
         history = train_temporal(judge, training, validation, settings, seed=0, log=log)
     calibration, figures = calibrate(judge, validation)
-    assert before < 0.8 < figures["segment"]["dfdc"]["auc"]
+    assert before < 0.8 < figures["segment"]["pristine clips and forgeries"]["auc"]
     assert isinstance(calibration.segment, Platt)
     recipe = load_recipe("base-v1")
     assert min(history) < history[0]
@@ -257,12 +257,12 @@ def test_enough_sources_give_rules_that_the_card_shows(tmp_path: Path) -> None:
     export(judge, passport_of(judge, recipe, calibration, shown, ("made up",)), recipe, tmp_path)
     write_card(tmp_path, recipe.name)
     card = (tmp_path / recipe.name / "CARD.md").read_text()
-    found = figures["video"]["dfdc"]["decisions"]["0.05"]
+    found = figures["video"]["pristine clips and forgeries"]["decisions"]["0.05"]
     assert f"| 0.05 | video | {rule.video.genuine_below:.3f} | {rule.video.manipulated_from:.3f} |" in card
     assert f"- 0.05: {rule.note}." in card
     low, high = found["genuine"]["error_95"]
     share = f"{100 * found['genuine']['error']:.1f} % ({100 * low:.1f}–{100 * high:.1f}), 80 sources"
-    assert f"| 0.05 | dfdc | {share} |" in card
+    assert f"| 0.05 | pristine clips and forgeries | {share} |" in card
     assert f"| {100 * found['decided']:.0f} % |" in card
     assert "observed only" in rule.note
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence as Seq
 from typing import Any, Final
 
@@ -45,7 +46,7 @@ def fit_fusion(judge: Judge, sequences: Seq[Sequence]) -> None:
     """
     logits = np.concatenate([s.logits for s in sequences])
     truth = np.concatenate([s.is_fake for s in sequences])
-    weights = _balanced([(s.dataset, bool(f)) for s in sequences for f in s.is_fake])
+    weights = _balanced([(s.family, bool(f)) for s in sequences for f in s.is_fake])
     used = list(range(logits.shape[1]))
     beta = fit_logistic(logits, truth, weights)
     while len(used) > 1 and beta[:-1].min() < 0:
@@ -96,8 +97,7 @@ def calibrate(judge: Judge, sequences: Seq[Sequence]) -> tuple[Calibration, dict
         segment_threshold=thresholds["segment"],
         video_threshold=thresholds["video"],
         threshold_note=note_of(scored["video"], DEFAULT_ERROR_RATE),
-        fitted_on=f"validation sources of {sources}, and forgeries of their clips; "
-        "each family and class weighs the same",
+        fitted_on=f"validation sources of {sources}{_and_forgeries(sequences)}; each family and class weighs the same",
         frame_genuine=frames.genuine_scores(),
         video_genuine=videos.genuine_scores(),
         rules=rules,
@@ -110,9 +110,13 @@ def calibrate(judge: Judge, sequences: Seq[Sequence]) -> tuple[Calibration, dict
     return calibration, figures
 
 
+def _and_forgeries(sequences: Seq[Sequence]) -> str:
+    return ", and forgeries of their clips" if any(len(s.is_fake) > 1 for s in sequences) else ""
+
+
 def encoder_figures(judge: Judge, sequences: Seq[Sequence]) -> dict[str, dict[str, float]]:
     """Frame AUC of each encoder alone, for every family of data sets."""
-    families = np.array([_family(s.dataset) for s in sequences for _ in s.is_fake])
+    families = np.array([s.family for s in sequences for _ in s.is_fake])
     truth = np.concatenate([s.is_fake for s in sequences])
     logits = np.concatenate([s.logits for s in sequences])
     return {
@@ -143,24 +147,24 @@ class _Examples:
     def __init__(self) -> None:
         self.logits: list[float] = []
         self.is_fake: list[bool] = []
-        self.datasets: list[str] = []
+        self.families: list[str] = []
         self.sources: list[str] = []
 
     def add(self, logit: float, is_fake: bool, sequence: Sequence) -> None:
         self.logits.append(logit)
         self.is_fake.append(is_fake)
-        self.datasets.append(sequence.dataset)
+        self.families.append(sequence.family)
         self.sources.append(f"{sequence.dataset}/{sequence.source}")
 
     def platt(self) -> Platt:
-        return fit_platt(self.logits, self.is_fake, _balanced(list(zip(self.datasets, self.is_fake))))
+        return fit_platt(self.logits, self.is_fake, _balanced(list(zip(self.families, self.is_fake))))
 
     def scored(self, platt: Platt) -> Scored:
         """Probabilities as reports give them: bounds are fitted on the rounded ones that they will be held against."""
         return Scored(
             np.array([round(platt(x), PROBABILITY_DIGITS) for x in self.logits]),
             np.array(self.is_fake),
-            np.array([_family(d) for d in self.datasets]),
+            np.array(self.families),
             np.array(self.sources),
         )
 
@@ -172,7 +176,7 @@ class _Examples:
     def figures(self, platt: Platt) -> dict[str, Any]:
         """AUC with interval, accuracy at 0.5 and ECE, for every data set."""
         result: dict[str, Any] = {}
-        names = np.array([_family(d) for d in self.datasets])
+        names = np.array(self.families)
         truth, logits = np.array(self.is_fake), np.array(self.logits)
         probabilities = np.array([platt(x) for x in self.logits])
         for name in sorted(set(names)):
@@ -189,12 +193,7 @@ class _Examples:
         return result
 
 
-def _family(dataset: str) -> str:
-    return dataset if dataset in ("dfdc", "mesonet") else "pristine clips and forgeries"
-
-
 def _balanced(keys: list[tuple[str, bool]]) -> NDArray[np.float64]:
     """Weights that give each family of data sets, and in it each class, the same say."""
-    families = [(_family(dataset), fake) for dataset, fake in keys]
-    counts = {key: families.count(key) for key in set(families)}
-    return np.array([1.0 / counts[key] for key in families])
+    counts = Counter(keys)
+    return np.array([1.0 / counts[key] for key in keys])

@@ -41,6 +41,11 @@ class Sequence:
     source: str
     dataset: str
 
+    @property
+    def family(self) -> str:
+        """What its figures are grouped by: a labelled crop's data set, or clips and what the forge made of them."""
+        return self.dataset if len(self.is_fake) == 1 else "pristine clips and forgeries"
+
 
 def forged_sequences(store: Store, judge: Judge, *, split: str, forgeries: int, seed: int) -> Iterator[Sequence]:
     """Every track of a split once pristine (degraded) for each two forged versions, encoded.
