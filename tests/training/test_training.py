@@ -242,9 +242,10 @@ def test_enough_sources_give_rules_that_the_card_shows(tmp_path: Path) -> None:
     torch.manual_seed(0)
     judge = Judge(("mesoinception4",), {}).eval()
     clips = made_up(judge, 160, 1)
-    # whole ones of each class, as validation has them
+    # crops of each class, as validation has them
     whole = [replace(s, is_fake=np.full(16, k % 2 == 1)) for k, s in enumerate(clips)]
-    told = [replace(s, logits=(s.logits + 2 * s.is_fake[:, None]).astype(np.float32)) for s in whole]
+    crops = [replace(s, tokens=s.tokens[:1], logits=s.logits[:1], is_fake=s.is_fake[:1]) for s in whole]
+    told = [replace(s, logits=(s.logits + 2 * s.is_fake[:, None]).astype(np.float32)) for s in crops]
     few = [replace(s, dataset="talkinghead") for s in made_up(judge, 6, 2)]
     fit_fusion(judge, [*told, *few])
     calibration, figures = calibrate(judge, [*told, *few])
@@ -257,12 +258,12 @@ def test_enough_sources_give_rules_that_the_card_shows(tmp_path: Path) -> None:
     export(judge, passport_of(judge, recipe, calibration, shown, ("made up",)), recipe, tmp_path)
     write_card(tmp_path, recipe.name)
     card = (tmp_path / recipe.name / "CARD.md").read_text()
-    found = figures["video"]["pristine clips and forgeries"]["decisions"]["0.05"]
+    found = figures["video"]["dfdc"]["decisions"]["0.05"]
     assert f"| 0.05 | video | {rule.video.genuine_below:.3f} | {rule.video.manipulated_from:.3f} |" in card
     assert f"- 0.05: {rule.note}." in card
     low, high = found["genuine"]["error_95"]
     share = f"{100 * found['genuine']['error']:.1f} % ({100 * low:.1f}–{100 * high:.1f}), 80 sources"
-    assert f"| 0.05 | pristine clips and forgeries | {share} |" in card
+    assert f"| 0.05 | dfdc | {share} |" in card
     assert f"| {100 * found['decided']:.0f} % |" in card
     assert "observed only" in rule.note
 
