@@ -12,22 +12,19 @@ from __future__ import annotations
 
 import csv
 import json
-import platform
-import subprocess
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import h5py
 import numpy as np
 import torch
 import typer
 from PIL import Image
 from rich.progress import track
+from surroundings import environment
 from torch import Tensor
 
-from vidguard import __version__
 from vidguard.encoders import prepare_crops
 from vidguard.metrics import accuracy, auc, bootstrap
 from vidguard.published import read_encoder
@@ -74,7 +71,7 @@ def main(
         "threshold": 0.5,
         "intervals": "95 % percentile bootstrap over images; the set names no sources, so they are too narrow",
         "reference": {"what": "the authors' code and files, all of their validation images", "figures": REFERENCE},
-        "environment": environment(),
+        "environment": environment("torch", "numpy", "h5py"),
         "figures": {name: {way: figures(is_fake, logits[name, way]) for way in RESIZE} for name in networks},
     }
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -118,20 +115,6 @@ def _reweighted(is_fake: np.ndarray, logits: np.ndarray) -> float:
     """What the accuracy would be with the reference's share of fakes."""
     real, fake = (logits[~is_fake] < 0).mean(), (logits[is_fake] >= 0).mean()
     return float((1 - REFERENCE_FAKES) * real + REFERENCE_FAKES * fake)
-
-
-def environment() -> dict[str, Any]:
-    """Commit, versions and machine."""
-    ask = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    return {
-        "commit": subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip() or None,
-        "vidguard": __version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-        "h5py": h5py.__version__,
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
 
 
 if __name__ == "__main__":

@@ -17,16 +17,12 @@ from __future__ import annotations
 
 import csv
 import json
-import platform
-import subprocess
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import cv2
 import numpy as np
-import sklearn
 import torch
 import torch.nn.functional as F
 import typer
@@ -38,9 +34,9 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from surroundings import environment
 from torch import Tensor, nn
 
-from vidguard import __version__
 from vidguard.config import FaceConfig
 from vidguard.detector import load_judge
 from vidguard.encoders import CROP, EfficientNetLite0, prepare_crops
@@ -95,7 +91,7 @@ def main(
         "model_sha256": entry.sha256["model.safetensors"],
         "intervals": "95 % percentile bootstrap over groups",
         "threshold": "the fingerprints' calibrated probability of 0.5, the other machines' own boundary",
-        "environment": environment(),
+        "environment": environment("torch", "numpy", "scikit-learn", "opencv-python-headless"),
         "hand_edited": hand_edited([row for row in rows if row["dataset"] == "ciplab"], network, weights, work),
         "generated": generated(rows, work),
     }
@@ -384,21 +380,6 @@ def middle(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The middle 256 px, coded as JPEG 75 where the whole picture's blocks lie."""
     top, left = ((side - MIDDLE) // 2 for side in picture.shape[:2])
     return jpeg(np.ascontiguousarray(picture[top : top + MIDDLE, left : left + MIDDLE]), 75)
-
-
-def environment() -> dict[str, Any]:
-    """Commit, versions and machine."""
-    ask = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    return {
-        "commit": subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip() or None,
-        "vidguard": __version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-        "scikit-learn": sklearn.__version__,
-        "opencv": cv2.__version__,
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
 
 
 if __name__ == "__main__":

@@ -1,0 +1,23 @@
+"""What a result was measured with."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from vidguard import __version__
+
+
+def environment(*packages: str) -> dict[str, Any]:
+    """Commit, versions of vidguard, Python and these packages, and the machine."""
+    ask = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    return {
+        "commit": subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip() or None,
+        "vidguard": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
