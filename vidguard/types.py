@@ -320,7 +320,7 @@ class Report:
     findings: tuple[Finding, ...] = ()
     thumbnails: tuple[Thumbnail, ...] = ()
     explanations: tuple[Explanation, ...] = ()
-    """Of the most suspicious findings, where `vidguard.explain` was asked for them."""
+    """Of the most suspicious findings, where `Detector.explain` was asked for them."""
     decision: Decision | None = None
     """None without a probability, and where the weights' validation material promises no error rate."""
     schema_version: Literal[1] = SCHEMA_VERSION

@@ -179,7 +179,7 @@ class _Run:
         with _opened(file, self.config.limits.max_bytes) as source:
             with progress_bar(_name(file) + position, quiet=self.quiet) as progress:
                 report = self.detector.analyze(source, backend=self.backend, progress=progress)
-                if self.explain and report.findings:
+                if self.explain:
                     report = self.detector.explain(source, report)
             self.outputs.write_reports(report, file, self.files)
             self._count(report, file)

@@ -46,6 +46,8 @@ def explain(detector: Detector, source: Source, report: Report) -> Report:
         raise InputError(
             f"the report was made by {report.weights.name} ({report.weights.sha256[:12]}…); explain it with the same"
         )
+    if not report.findings:
+        return report
     chosen = sorted(report.findings, key=lambda f: -f.peak_fake_prob)[:FINDINGS]
     peaks = [(finding, _peak(report, finding)) for finding in chosen]
     frames = dict(_frames(detector, source, report, {seen.time for _, seen in peaks}))
@@ -76,7 +78,7 @@ def _frames(detector: Detector, source: Source, report: Report, times: set[float
             for frame, time in zip(batch.frames, batch.pts_seconds):
                 if still or time in times:
                     yield (0.0 if still else time), frame[None].clone()
-            if batch.pts_seconds[-1] >= max(times, default=0.0):
+            if batch.pts_seconds[-1] >= max(times):
                 return
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vidguard.encoders import ENCODERS, prepare_crops
+from vidguard.encoders import ENCODERS, EncoderOutput, prepare_crops
 from vidguard.errors import WeightsError
 from vidguard.temporal import TemporalTransformer
 from vidguard.weights import Passport, WeightEntry, read_passport, read_tensors
@@ -50,19 +50,20 @@ class Judge(nn.Module):
         embeddings: dict[str, Tensor] = {}
         logits: dict[str, Tensor] = {}
         for name in self.names:
-            encoder = self.encoders[name]
-            outputs = [
-                encoder(
-                    prepare_crops(chunk.to(self.device), ENCODERS[name].input_size).contiguous(
-                        memory_format=torch.channels_last
-                    )
-                )
-                for chunk in (torch.split(crops, _BATCH) if len(crops) else [crops])
-            ]
-            embeddings[name] = torch.cat([o.embedding for o in outputs])
-            logits[name] = torch.cat([o.fake_logit for o in outputs])
+            output = self.encode_by(name, crops)
+            embeddings[name], logits[name] = output.embedding, output.fake_logit
         fused = self.fuse(torch.stack([logits[n] for n in self.names], dim=-1))
         return FrameFeatures(embeddings, logits, fused)
+
+    @torch.inference_mode()
+    def encode_by(self, name: str, crops: Tensor) -> EncoderOutput:
+        """What one of the encoders says of crops (N, 3, H, W) uint8 RGB on any device, N >= 0."""
+        encoder, size = self.encoders[name], ENCODERS[name].input_size
+        outputs = [
+            encoder(prepare_crops(chunk.to(self.device), size).contiguous(memory_format=torch.channels_last))
+            for chunk in (torch.split(crops, _BATCH) if len(crops) else [crops])
+        ]
+        return EncoderOutput(torch.cat([o.embedding for o in outputs]), torch.cat([o.fake_logit for o in outputs]))
 
     def fuse(self, logits: Tensor) -> Tensor:
         """(..., E) encoder logits in the order of `names` -> (...) fused logit."""

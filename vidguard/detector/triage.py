@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from vidguard.detector.judge import Judge
-from vidguard.encoders import CROP, ENCODERS, prepare_crops
+from vidguard.encoders import CROP
 from vidguard.errors import ReportFormatError, WeightsError
 from vidguard.faces import FaceDetector, align_crops
 from vidguard.types import BoxXyxyPx, FrameBatch, SourceInfo, WeightsInfo
@@ -30,7 +30,6 @@ MIN_KEY_FRAMES: Final = 3
 """A video with fewer shows too little of itself to be cleared: a forged stretch may lie between two."""
 # Faces are looked for at half the pipeline's size, a third of its time; they are cut out of the whole picture.
 _MAX_DETECTION_SIDE_PX: Final = 640
-_BATCH: Final = 32  # crops per forward pass, as in the judge
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
@@ -142,18 +141,12 @@ def quick_detector(detector: FaceDetector) -> FaceDetector:
     return quick
 
 
-@torch.inference_mode()
 def judge_crops(judge: Judge, crops: Tensor, encoder: str | None) -> list[float]:
     """Logits of crops (K, 3, H, W) uint8 by one of the judge's encoders, or by all fused. Raises WeightsError."""
-    if encoder is None:
-        return [float(logit) for logit in judge.encode(crops).fake_logit]
-    if encoder not in judge.names:
+    if encoder is not None and encoder not in judge.names:
         raise WeightsError(f"triage asks for the encoder {encoder}, these weights have {', '.join(judge.names)}")
-    logits: list[float] = []
-    for chunk in torch.split(crops, _BATCH) if len(crops) else ():  # a crowd must not fill the memory
-        pixels = prepare_crops(chunk.to(judge.device), ENCODERS[encoder].input_size)
-        logits += judge.encoders[encoder](pixels.contiguous(memory_format=torch.channels_last)).fake_logit.tolist()
-    return logits
+    found = judge.encode(crops) if encoder is None else judge.encode_by(encoder, crops)
+    return [float(logit) for logit in found.fake_logit]
 
 
 def decide(score: float | None, threshold: float, *, num_frames: int, is_still: bool, damaged: bool) -> Outcome:

@@ -77,10 +77,10 @@ def train_encoder(name: str, recipe: Recipe, store: Store, work: Path, *, say: S
 
 def _mix(model: Encoder, before: Path, share: float) -> None:
     """Move a model back towards an earlier round's weights: `share` of its own is left. In place."""
+    now = model.state_dict()
     for name, earlier in load_file(before).items():
-        value = model.state_dict()[name]
-        if value.is_floating_point():
-            value.lerp_(earlier, 1 - share)
+        if earlier.is_floating_point():
+            now[name].lerp_(earlier, 1 - share)
 
 
 def _run_round(
