@@ -20,9 +20,11 @@ FAILED: Final = 3
 
 
 def forge(
+    context: typer.Context,
     sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE", help="Pictures and clips of a genuine face; folders, quoted globs.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="SOURCE", help="Pictures and clips of a genuine face; folders, quoted globs."),
+    ] = None,
     kind: Annotated[
         str, typer.Option(metavar="KIND", help="self-blend, swap, mesh-swap, part-swap, reenactment or attribute.")
     ] = "self-blend",
@@ -51,6 +53,10 @@ def forge(
         Path | None,
         typer.Option(metavar="PNG", help="Draw each source's face as every kind of forgery, masks, and every chain."),
     ] = None,
+    generate: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Forge no SOURCE: draw N faces of nobody, and a manifest, into --out."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors are shown.")] = False,
 ) -> None:
     """Forge the face in pictures and clips: to test a detector, or to see what it is up against.
@@ -60,6 +66,11 @@ def forge(
     """
     from vidguard.protocols.forger import Forger, Order
 
+    if generate is not None:
+        _generate(context, generate, target, seed, quiet=quiet)
+        return
+    if not sources:
+        raise typer.BadParameter("name a picture or clip to forge, or --generate N faces", param_hint="SOURCE")
     if target is None and preview is None:
         raise typer.BadParameter("say where to write: --out FILE, --preview PNG, or both", param_hint="--out")
     order = Order(kind, seed, strength, chain, start, end, course)
@@ -74,6 +85,21 @@ def forge(
         forger = Forger(order, donor, with_meshes=_wants_meshes(kind, preview))
         failed += _forge(forger, found, targets, preview, quiet=quiet)
     raise typer.Exit(FAILED if failed else 0)
+
+
+def _generate(context: typer.Context, count: int, folder: Path | None, seed: int, *, quiet: bool) -> None:
+    """Draw faces of nobody into a folder."""
+    from vidguard.training.generate import generate_faces
+
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    if folder is None or given - {"generate", "target", "seed", "quiet"}:
+        why = "draws faces from nothing; it goes with --out FOLDER, which it needs, --seed and --quiet alone"
+        raise typer.BadParameter(why, param_hint="--generate")
+    with count_bar("drawing", quiet=quiet) as advance:
+        manifest = generate_faces(folder, count, seed=seed, advance=advance)
+    if not quiet:
+        out().print(f"{manifest}: {count} faces", markup=False, soft_wrap=True)
 
 
 def _check(kind: str, target: Path | None, donor: Path | None, preview: Path | None) -> None:
