@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vidguard.errors import InputError
-from vidguard.segments import ScoredStretch, SegmentBuilder, merge_findings
-from vidguard.types import Segment
+from vidguard.segments import (
+    ScoredStretch,
+    SegmentBuilder,
+    find_stretches,
+    findings_of,
+    merge_findings,
+    opening_of,
+)
+from vidguard.types import Interval, Segment
 
 STEPS = st.lists(st.floats(0.01, 2.0), min_size=1, max_size=40)
 
@@ -101,3 +109,69 @@ def test_a_span_of_a_microsecond_still_has_its_segment() -> None:
 def test_a_short_rest_belongs_to_the_segment_before(seconds: float, edges: list[float]) -> None:
     _, segments = build([(0.0, seconds)], [1.0], lag=0)
     assert [(s.start, s.end) for s in segments] == list(itertools.pairwise(edges))
+
+
+def frames(count: int, seconds: float = 0.125) -> list[Interval]:
+    return [Interval(k * seconds, (k + 1) * seconds) for k in range(count)]
+
+
+def plain_stretches(times: list[Interval], probs: list[float], opens: float) -> list[tuple[int, int]]:
+    """The same told another way: suspicious frames as nodes, lulls as edges, components that open."""
+    logit = np.log(np.array(probs) / (1 - np.array(probs)))
+    bound = np.log(opens / (1 - opens))
+    kept = [k for k in range(len(probs)) if logit[k] >= bound - 0.5]
+    groups = [[k] for k in kept]
+    for k, j in itertools.pairwise(kept):
+        if times[j].start - times[k].end <= 1.0 + 1e-6:
+            first = next(g for g in groups if k in g)
+            second = next(g for g in groups if j in g)
+            first += second
+            groups.remove(second)
+    least = 1 if len(probs) == 1 else 2
+    return [(g[0], g[-1] + 1) for g in groups if sum(logit[k] >= bound for k in g) >= least]
+
+
+def test_stretches_agree_with_a_plain_reading_of_the_rule() -> None:
+    rng = np.random.default_rng(0)
+    some = 0
+    for _ in range(300):
+        count = int(rng.integers(1, 60))
+        starts = np.cumsum(rng.choice([0.125, 0.25, 0.9, 1.4], count))
+        times = [Interval(float(t), float(t) + 0.125) for t in starts]
+        probs = [float(p) for p in rng.uniform(0.01, 0.99, count)]
+        opens = float(rng.uniform(0.5, 0.95))
+        found = [(s.start, s.stop) for s in find_stretches(times, probs, opens)]
+        assert found == plain_stretches(times, probs, opens)
+        some += len(found)
+    assert some > 200
+
+
+def test_one_forgery_that_drops_out_is_one_finding_with_its_own_edges() -> None:
+    probs = [0.1] * 80
+    for k in [*range(20, 30), *range(34, 44)]:
+        probs[k] = 0.9
+    (found,) = findings_of(3, frames(80), probs, 0.8)
+    assert (found.track_id, found.start, found.end) == (3, 2.5, 5.5)
+    assert found.fake_prob == pytest.approx((20 * 0.9 + 4 * 0.1) / 24)
+    assert found.peak_fake_prob == 0.9
+    apart = [0.1] * 80
+    apart[10:14] = apart[23:27] = [0.9] * 4
+    assert [(f.start, f.end) for f in findings_of(3, frames(80), apart, 0.8)] == [(1.25, 1.75), (2.875, 3.375)]
+
+
+def test_a_stretch_goes_on_through_less_than_opened_it_and_a_lone_frame_opens_none() -> None:
+    assert find_stretches(frames(8), [0.1, 0.75, 0.9, 0.9, 0.75, 0.4, 0.1, 0.1], 0.8) == [slice(1, 5)]
+    assert find_stretches(frames(8), [0.75] * 8, 0.8) == []
+    assert find_stretches(frames(8), [0.1, 0.1, 0.99, 0.1, 0.1, 0.1, 0.1, 0.1], 0.8) == []
+    assert find_stretches(frames(1), [0.99], 0.8) == [slice(0, 1)]
+    assert find_stretches([], [], 0.8) == []
+    assert find_stretches(frames(2), [1.0, 1.0], 1.0) == [slice(0, 2)]
+
+
+def test_frames_open_a_finding_up_to_the_threshold_that_calibration_counts_with() -> None:
+    rng = np.random.default_rng(1)
+    for count in (1, 2, 9):
+        probs = [float(p) for p in rng.uniform(0.05, 0.95, count)]
+        limit = opening_of(probs)
+        assert find_stretches(frames(count), probs, limit)
+        assert not find_stretches(frames(count), probs, limit + 1e-9)

@@ -11,7 +11,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -134,6 +134,22 @@ def fit_genuine_scores(logits: ArrayLike, sources: Sequence[str]) -> GenuineScor
 
 
 @dataclass(frozen=True, config=_STRICT)
+class TrackReading:
+    """What a face's logit is the time-weighted mean of: the most suspicious share of its segments, or of its frames.
+
+    The default is what older weights were calibrated with. A share, unlike a maximum, doesn't grow with length.
+    """
+
+    of: Literal["segments", "frames"] = "segments"
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse what is no share."""
+        if not 0 < self.share <= 1:
+            raise ValueError(f"a share must lie above 0 and at most at 1, got {self.share}")
+
+
+@dataclass(frozen=True, config=_STRICT)
 class Band:
     """Decisions of one level: genuine below the one bound, manipulated from the other up, between them undecided.
 
@@ -162,6 +178,8 @@ class DecisionRule:
     """Of videos, and of their faces."""
     note: str
     """What material promises the rate, and what material was too small to."""
+    finding_from: Probability | None = None
+    """Two frames at or above it open a finding, at this rate among genuine segments; None: flagged segments do."""
 
 
 def smallest_error_rate(num_sources: int) -> float:

@@ -1,4 +1,4 @@
-"""From scored frames to segments, from segments to findings: pure bookkeeping of time.
+"""From scored frames to segments, and from either to findings: pure bookkeeping of time.
 
 A frame speaks for the half-open stretch from its own time to the next analysed frame's. A track's visible time is the
 union of its frames' stretches, short misses bridged; each unbroken span is cut into segments of equal length from its
@@ -7,6 +7,7 @@ start. A rest shorter than half a segment belongs to the one before it: on its o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,13 +16,26 @@ from vidguard.types import Finding, Interval, Segment
 
 _DIGITS = 6  # times are kept in whole microseconds: finer than any container's clock that matters, and they read well
 _EPSILON = 1.5e-6  # seconds; a gap shorter than this is rounding
+_KEPT_ODDS = math.exp(-0.5)
+"""Odds that keep a finding going, of those that open one: less keeps more of a stretch and blurs where it ends."""
+_LULL_SECONDS = 1.0
+"""Suspicious frames no further apart are one finding: forgeries drop out and flicker, and seldom come in pairs."""
+_LEAST_FRAMES = 2
+"""Frames that open a finding together: of one alone most are noise. With these three, found on forged tracks that
+nothing is calibrated on, what is found is one stretch where it was four (`benchmarks/accuracy/LOG.md`)."""
 
 
 @dataclass(frozen=True)
-class ScoredStretch(Interval):
-    """A finished segment before calibration. logit: time-weighted mean of its frames' logits."""
+class ScoredPart(Interval):
+    """A stretch of one track, before calibration: a frame's, or a segment's with the mean of its frames' logits."""
 
     logit: float
+
+
+@dataclass(frozen=True)
+class ScoredStretch(ScoredPart):
+    """A finished segment before calibration. logit: time-weighted mean of its frames' logits."""
+
     num_frames: int
     frame_indices: tuple[int, ...]
     """Positions, in the track, of the frames that speak for it."""
@@ -146,6 +160,50 @@ def merge_findings(segments: Sequence[Segment], threshold: float, gap_seconds: f
         else:
             runs.append([segment])
     return tuple(_finding(run) for run in runs)
+
+
+def find_stretches(frames: Sequence[Interval], fake_probs: Sequence[float], opens: float) -> list[slice]:
+    """Suspicious stretches of one track, as slices of its frames: hysteresis with short lulls bridged.
+
+    frames: in order of time; fake_probs: as many. A stretch holds at least two frames, or the track's only one, at or
+    above `opens`, and begins and ends with frames at or above a lower bound; no two are as near as a lull.
+    """
+    keeps = opens * _KEPT_ODDS / (1.0 - opens + opens * _KEPT_ODDS)
+    runs: list[slice] = []
+    for k in (k for k, p in enumerate(fake_probs) if p >= keeps):
+        if runs and frames[k].start - frames[runs[-1].stop - 1].end <= _LULL_SECONDS + _EPSILON:
+            runs[-1] = slice(runs[-1].start, k + 1)
+        else:
+            runs.append(slice(k, k + 1))
+    least = min(_LEAST_FRAMES, len(frames))
+    return [run for run in runs if sum(p >= opens for p in fake_probs[run]) >= least]
+
+
+def opening_of(logits: Sequence[float]) -> float:
+    """The highest logit at which these frames would open a finding by themselves; needs at least one."""
+    return sorted(logits, reverse=True)[min(_LEAST_FRAMES, len(logits)) - 1]
+
+
+def findings_of(
+    track_id: int, frames: Sequence[Interval], fake_probs: Sequence[float], opens: float
+) -> tuple[Finding, ...]:
+    """The findings of one track, told by its frames (`find_stretches`)."""
+    found = []
+    for run in find_stretches(frames, fake_probs, opens):
+        parts, values = frames[run], fake_probs[run]
+        peak = max(range(len(parts)), key=lambda k: values[k])
+        mean = sum(p * f.seconds for p, f in zip(values, parts)) / sum(f.seconds for f in parts)
+        found.append(
+            Finding(
+                start=parts[0].start,
+                end=parts[-1].end,
+                track_id=track_id,
+                fake_prob=min(mean, 1.0),
+                peak_time=(parts[peak].start + parts[peak].end) / 2,
+                peak_fake_prob=values[peak],
+            )
+        )
+    return tuple(found)
 
 
 def _finding(run: list[Segment]) -> Finding:

@@ -12,7 +12,7 @@ from base64 import b64encode
 from dataclasses import dataclass as plain_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 from pydantic import ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError, WithJsonSchema
 from pydantic.dataclasses import dataclass
@@ -27,6 +27,9 @@ _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, ser_json_bytes="base64
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Label = Literal["genuine", "manipulated", "undecided"]
+KindOfManipulation = Literal["identity", "expression", "attribute", "generated"]
+KINDS_OF_MANIPULATION: Final[tuple[KindOfManipulation, ...]] = get_args(KindOfManipulation)
+"""Another person's face laid on; the face's own expression changed; its parts or looks changed; no person at all."""
 # Raw JPEG bytes in Python, standard base64 in JSON (pydantic's base64 modes give the URL alphabet or decode at birth).
 JpegBytes = Annotated[
     bytes,
@@ -153,6 +156,15 @@ class Interval:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class KindGuess:
+    """The most likely kind of manipulation of a face that counts as manipulated."""
+
+    kind: KindOfManipulation
+    prob: Probability
+    """Given that the face is manipulated at all; the other kinds share the rest. Not calibrated."""
+
+
+@dataclass(frozen=True, config=_STRICT)
 class Track:
     """One face followed through time. ``spans`` are the stretches in which it was visible, sorted and disjoint."""
 
@@ -163,6 +175,8 @@ class Track:
     fake_prob: Probability | None
     decision: Label | None = None
     """By the bounds of `Report.decision`; None without a probability, or where the weights have no decision rule."""
+    kind: KindGuess | None = None
+    """None below the threshold, and where the weights tell no kinds apart."""
 
     def __post_init__(self) -> None:
         """Refuse a track without visible time or with unsorted times."""
@@ -197,14 +211,18 @@ class Segment(Interval):
 
 @dataclass(frozen=True, config=_STRICT)
 class Finding(Interval):
-    """Adjacent suspicious segments of one track, merged."""
+    """A suspicious stretch of one track: frames that stay suspicious, short lulls between them included.
+
+    By weights without a `WeightsInfo.finding_threshold`, and in stills, adjacent suspicious segments, merged."""
 
     track_id: int
     fake_prob: Probability
-    """Time-weighted mean over the merged segments."""
+    """Time-weighted mean over its frames, or segments."""
     peak_time: float
     """The most suspicious moment, seconds."""
     peak_fake_prob: Probability
+    kind: KindGuess | None = None
+    """Of this stretch; None where the weights tell no kinds apart."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -262,11 +280,13 @@ class WeightsInfo:
     threshold: Probability
     """Default video-level decision threshold."""
     segment_threshold: Probability
-    """Segments at or above it are merged into findings."""
+    """Segments at or above it are suspicious, and merged into findings where there is no `finding_threshold`."""
     threshold_note: str
     """What the threshold was chosen for and on what."""
     calibrated: bool = True
     """False for imported weights: their numbers order faces, but aren't measured probabilities."""
+    finding_threshold: Probability | None = None
+    """A video's findings are told by frames: two at or above it open one. None: suspicious segments are merged."""
 
 
 @dataclass(frozen=True, config=_STRICT)

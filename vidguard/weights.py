@@ -22,10 +22,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vidguard.calibration import DEFAULT_ERROR_RATE, DecisionRule, GenuineScores, Platt
+from vidguard.calibration import DEFAULT_ERROR_RATE, DecisionRule, GenuineScores, Platt, TrackReading
 from vidguard.config import CropGeometry
 from vidguard.errors import WeightsError
-from vidguard.types import write_whole
+from vidguard.types import KindOfManipulation, write_whole
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -76,6 +76,11 @@ class Calibration:
     """The same in videos, by `track_logit`."""
     rules: tuple[DecisionRule, ...] = ()
     """By rising error rate; older sets, and those with too few validation sources, have none."""
+    video_reading: TrackReading = TrackReading()
+    """How a video's face is read from its parts, for `video` and `video_genuine`."""
+    finding_threshold: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    """Of a frame's probability by `segment`: two frames at or above it open a finding; None: segments at or above
+    theirs make findings, as in older sets."""
 
     def __post_init__(self) -> None:
         """Refuse a scaling, or a promise, that comes from nowhere."""
@@ -122,6 +127,8 @@ class Passport:
     training_data: tuple[str, ...]
     figures: dict[str, Any]
     triage: TriagePlan | None = None
+    kinds: tuple[KindOfManipulation, ...] = ()
+    """What the set tells apart; older sets, and those whose recipe doesn't ask for it, tell nothing apart."""
 
     def rule(self, error_rate: float | None) -> DecisionRule | None:
         """The decision rule of an error rate; None takes the default rate where the weights have it, else no rule.

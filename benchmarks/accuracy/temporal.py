@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import io
 import json
+import math
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -23,19 +25,24 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
+from vidguard import types
 from vidguard.detector import Judge
-from vidguard.detector.verdict import track_logit
+from vidguard.detector.verdict import read_parts, track_logit
 from vidguard.metrics import auc, bootstrap_auc, bootstrap_difference, match_segments, pool_matches, temporal_iou
 from vidguard.metrics.temporal import Interval
+from vidguard.segments import find_stretches
 from vidguard.temporal import FrameTokens, TemporalOutput, TemporalTransformer, WindowedJudge, frame_features
-from vidguard.training.calibrate import fit_fusion, judge_sequence
+from vidguard.training.calibrate import READING, fit_fusion, judge_parts
 from vidguard.training.recipe import load_recipe
 from vidguard.training.sequences import Sequence, load_sequences
 from vidguard.training.temporal import train_temporal
 
 _PASSED: Final = 0.1
-"""Share of the genuine clips' frames at or above a reading's threshold, where it has to say what is forged."""
+"""Share of the genuine clips' time found at a reading's threshold, where it has to say what is forged."""
 _ROUNDS: Final = 500
+
+
+Find = Callable[[Sequence, NDArray[np.float64], float], list[Interval]]
 
 
 class RunningMean(nn.Module):
@@ -104,7 +111,7 @@ def main(
     partly = [c for c in clips if 0 < c.is_fake.mean() < 1]
     result = {
         "what": "validation clips, pristine and forged in part or whole: AUC of frames, of 1 s segments and of whole "
-        "faces; stretches found in those forged in part, at a threshold that a tenth of the genuine clips' frames pass",
+        "faces; stretches found in those forged in part, at a threshold that finds a tenth of the genuine clips' time",
         "clips": len(clips),
         "forged_in_part": len(partly),
         "sources": len({s.source for s in clips}),
@@ -126,10 +133,12 @@ class _Told:
         self.frames = [_frame_logits(judge, clip, order) for clip, order in zip(clips, orders)]
         self.segments: list[tuple[float, bool, str]] = []
         self.verdicts: list[float] = []
+        self.halves: list[float] = []
         self.means: list[float] = []
         for clip in () if shuffled else clips:  # another order has other segments
-            stretches = judge_sequence(judge, clip)
-            self.verdicts.append(track_logit(stretches))
+            told, stretches = judge_parts(judge, clip)
+            self.verdicts.append(track_logit(read_parts(READING, stretches, told), READING.share))
+            self.halves.append(track_logit(stretches, 0.5))
             seconds = [s.seconds for s in stretches]
             self.means.append(float(np.average([s.logit for s in stretches], weights=seconds)))
             for stretch in stretches:
@@ -153,18 +162,17 @@ class _Told:
             found["segment"] = {"auc": round(auc(fake, logits), 4), "auc_95": _r(low_high), "count": len(fake)}
             found["face"] = _auc(self.clips, self.means)
             found["face_by_verdict"] = _auc(self.clips, self.verdicts)
+            found["face_by_half_of_segments"] = _auc(self.clips, self.halves)
         found["face_by_maximum"] = _auc(self.clips, [float(f.max()) for f in self.frames])
-        return {**found, "stretches": self._stretches()}
+        return {**found, "stretches": self._stretches(_findings), "runs_of_frames": self._stretches(_runs)}
 
-    def _stretches(self) -> dict[str, Any]:
-        genuine = [f for c, f in zip(self.clips, self.frames) if not c.is_fake.any()]
-        threshold = float(np.quantile(np.concatenate(genuine), 1 - _PASSED))
+    def _stretches(self, find: Find) -> dict[str, Any]:
+        threshold = self._threshold(find)
         ious, matches = [], []
         for clip, frames in zip(self.clips, self.frames):
             if 0 < clip.is_fake.mean() < 1:
-                forged = np.flatnonzero(clip.is_fake)
-                truth = [_span(clip, forged)]
-                found = _intervals(clip, frames >= threshold)
+                truth = [_span(clip, np.flatnonzero(clip.is_fake))]
+                found = find(clip, frames, threshold)
                 ious.append(temporal_iou(found, truth))
                 matches.append(match_segments(found, truth))
         pooled = pool_matches(matches)
@@ -176,6 +184,14 @@ class _Told:
             "start_error_seconds": round(start, 3),
             "end_error_seconds": round(end, 3),
         }
+
+    def _threshold(self, find: Find) -> float:
+        """The lowest at which `_PASSED` of the genuine clips' time at most is found."""
+        genuine = [(c, f) for c, f in zip(self.clips, self.frames) if not c.is_fake.any()]
+        seconds = sum(_seconds([_span(c, np.arange(len(f)))]) for c, f in genuine)
+        levels = np.quantile(np.concatenate([f for _, f in genuine]), np.linspace(0.6, 1.0, 201))
+        found = (t for t in levels if sum(_seconds(find(c, f, t)) for c, f in genuine) <= _PASSED * seconds)
+        return float(next(found, np.inf))
 
 
 def _order(clip: Sequence, seed: int | None) -> NDArray[np.int64]:
@@ -204,10 +220,23 @@ def _span(clip: Sequence, indices: NDArray[np.int64]) -> Interval:
     return float(times[indices[0]]), float(end)
 
 
-def _intervals(clip: Sequence, chosen: NDArray[np.bool_]) -> list[Interval]:
-    """Runs of chosen frames."""
+def _runs(clip: Sequence, logits: NDArray[np.float64], threshold: float) -> list[Interval]:
+    """Runs of frames at or above the threshold."""
+    chosen = logits >= threshold
     runs = np.split(np.arange(len(chosen)), np.flatnonzero(np.diff(chosen)) + 1)
     return [_span(clip, run) for run in runs if chosen[run[0]]]
+
+
+def _findings(clip: Sequence, logits: NDArray[np.float64], threshold: float) -> list[Interval]:
+    """Stretches as reports find them."""
+    frames = [types.Interval(*_span(clip, np.array([k]))) for k in range(len(logits))]
+    probabilities = [float(p) for p in 1 / (1 + np.exp(-logits))]
+    found = find_stretches(frames, probabilities, 1 / (1 + math.exp(-threshold)))
+    return [(frames[run.start].start, frames[run.stop - 1].end) for run in found]
+
+
+def _seconds(intervals: Seq[Interval]) -> float:
+    return sum(end - start for start, end in intervals)
 
 
 def _auc(clips: Seq[Sequence], scores: Seq[float]) -> dict[str, Any]:

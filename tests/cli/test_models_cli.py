@@ -44,6 +44,7 @@ def test_an_imported_set_is_listed_after_the_shipped_ones(command, net):
         "description": "Meso4 imported from net.safetensors.",
         "licence": "Apache-2.0",
         "encoders": ["meso4"],
+        "kinds": [],
         "parameters": 28_012,  # 27,977 of Meso-4, two of the fusion that changes nothing, 33 zeros
         "size_mb": mine["size_mb"],
         "calibrated_on": None,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vidguard.calibration import Band, GenuineScores, fit_genuine_scores
-from vidguard.detector.verdict import decide, track_logit, video_logit
+from vidguard.calibration import Band, GenuineScores, TrackReading, fit_genuine_scores
+from vidguard.detector.verdict import decide, read_parts, track_logit, video_logit
 from vidguard.segments import ScoredStretch
+from vidguard.training.calibrate import READING
 
 STANDARD = GenuineScores()
 
@@ -17,23 +18,66 @@ def stretches(logits: list[float], seconds: float = 1.0) -> list[ScoredStretch]:
 
 
 def test_a_tracks_logit_neither_dilutes_nor_grows_with_length() -> None:
-    assert track_logit(stretches([2.0, 2.0])) == pytest.approx(2.0)
-    assert track_logit(stretches([4.0, -4.0])) == pytest.approx(4.0)
-    assert track_logit(stretches([4.0, 2.0, -4.0])) == pytest.approx((4.0 + 0.5 * 2.0) / 1.5)
-    assert track_logit(stretches([1.0, -1.0, 0.3] * 20)) == pytest.approx(track_logit(stretches([1.0, -1.0, 0.3])))
+    assert track_logit(stretches([2.0, 2.0]), 0.5) == pytest.approx(2.0)
+    assert track_logit(stretches([4.0, -4.0]), 0.5) == pytest.approx(4.0)
+    assert track_logit(stretches([4.0, -4.0]), 1.0) == pytest.approx(0.0)
+    assert track_logit(stretches([4.0, 2.0, -4.0]), 0.5) == pytest.approx((4.0 + 0.5 * 2.0) / 1.5)
+    for share in (0.2, 0.5):
+        long, short = stretches([1.0, -1.0, 0.3] * 20), stretches([1.0, -1.0, 0.3])
+        assert track_logit(long, share) == pytest.approx(track_logit(short, share))
+
+
+def test_a_genuine_face_gains_nothing_from_being_seen_for_longer() -> None:
+    rng = np.random.default_rng(3)
+
+    def flagged(seconds: int, share: float) -> float:
+        found = 0
+        for _ in range(400):
+            steps = rng.normal(0, 0.6, 8 * seconds)
+            noise = [rng.normal(0, 1)]
+            for step in steps[1:]:
+                noise.append(0.8 * noise[-1] + step)  # neighbouring frames are alike, and every face has its own level
+            level = rng.normal(-2, 1)
+            found += track_logit(stretches([level + x for x in noise], 0.125), share) > 0.0
+        return found / 400
+
+    once, long = flagged(4, READING.share), flagged(40, READING.share)
+    assert 0.05 < once < 0.4
+    assert long <= once + 0.06
+    # what the maximum, a share of next to nothing, would do
+    assert flagged(40, 1e-6) > flagged(4, 1e-6) + 0.1
+
+
+def test_a_face_forged_in_part_stands_out_by_a_fifth_of_its_frames_and_hardly_by_half_of_its_segments() -> None:
+    rng = np.random.default_rng(4)
+
+    def frames(forged: float) -> list[float]:
+        return [*rng.normal(3.0, 0.5, round(64 * forged)), *rng.normal(-2.0, 0.5, 64 - round(64 * forged))]
+
+    for forged in (0.2, 1.0):
+        assert track_logit(stretches(frames(forged), 0.125), READING.share) > 2.0
+    assert track_logit(stretches(frames(0.2), 0.125), 0.5) < 1.0
+
+
+def test_older_weights_read_segments_and_newer_ones_frames() -> None:
+    segments, frames = stretches([1.0, -1.0]), stretches([3.0, -1.0, -1.0, -1.0], 0.5)
+    assert read_parts(TrackReading(), segments, frames) is segments
+    assert read_parts(READING, segments, frames) is frames
+    with pytest.raises(ValueError, match="share"):
+        TrackReading("frames", 0.0)
 
 
 def test_a_video_says_the_same_when_everything_in_it_is_repeated() -> None:
     faces = {0: [-3.0, 1.0, 0.5], 1: [2.0, 2.5]}
-    once = video_logit({k: stretches(v) for k, v in faces.items()}, STANDARD)
-    assert video_logit({k: stretches(v * 7) for k, v in faces.items()}, STANDARD) == pytest.approx(once)
-    assert video_logit({k: stretches(v, 0.2) for k, v in faces.items()}, STANDARD) == pytest.approx(once)
+    once = video_logit({k: stretches(v) for k, v in faces.items()}, STANDARD, 0.5)
+    assert video_logit({k: stretches(v * 7) for k, v in faces.items()}, STANDARD, 0.5) == pytest.approx(once)
+    assert video_logit({k: stretches(v, 0.2) for k, v in faces.items()}, STANDARD, 0.5) == pytest.approx(once)
 
 
 def test_one_face_keeps_its_logit_and_no_face_gives_no_number() -> None:
-    assert video_logit({3: stretches([0.3, 1.7])}, STANDARD) == track_logit(stretches([0.3, 1.7]))
-    assert video_logit({3: stretches([0.3, 1.7]), 4: []}, STANDARD) == track_logit(stretches([0.3, 1.7]))
-    assert video_logit({}, STANDARD) is None
+    assert video_logit({3: stretches([0.3, 1.7])}, STANDARD, 0.5) == track_logit(stretches([0.3, 1.7]), 0.5)
+    assert video_logit({3: stretches([0.3, 1.7]), 4: []}, STANDARD, 0.5) == track_logit(stretches([0.3, 1.7]), 0.5)
+    assert video_logit({}, STANDARD, 0.5) is None
 
 
 def flag_rate(faces: int, threshold: float, genuine: GenuineScores, draw, rng: np.random.Generator) -> float:
@@ -42,7 +86,7 @@ def flag_rate(faces: int, threshold: float, genuine: GenuineScores, draw, rng: n
     for _ in range(600):
         times = rng.uniform(0.5, 8, faces)
         video = {k: [ScoredStretch(0.0, float(t), draw(), 8, ())] for k, t in enumerate(times)}
-        logit = video_logit(video, genuine)
+        logit = video_logit(video, genuine, 0.5)
         assert logit is not None
         flagged += logit >= threshold
     return flagged / 600
@@ -66,21 +110,21 @@ def test_more_genuine_faces_are_flagged_no_more_often_than_one(rate: float) -> N
 
 def test_one_forged_face_among_several_genuine_ones_is_found() -> None:
     genuine = {k: stretches([-3.0] * 60) for k in range(5)}
-    logit = video_logit({**genuine, 5: stretches([6.0] * 60)}, STANDARD)
+    logit = video_logit({**genuine, 5: stretches([6.0] * 60)}, STANDARD, 0.5)
     assert logit is not None
     assert 3.5 < logit < 6.0
-    short = video_logit({0: stretches([-5.0] * 60), 1: stretches([6.0] * 5)}, STANDARD)
+    short = video_logit({0: stretches([-5.0] * 60), 1: stretches([6.0] * 5)}, STANDARD, 0.5)
     assert short is not None
     assert short > 2.0  # a long genuine shot doesn't outvote it
 
 
 def test_a_passer_by_takes_little_from_the_others_and_needs_more_to_decide() -> None:
     main = stretches([2.0] * 30)
-    with_glimpse = video_logit({0: main, 1: stretches([-1.0])}, STANDARD)
+    with_glimpse = video_logit({0: main, 1: stretches([-1.0])}, STANDARD, 0.5)
     assert with_glimpse == pytest.approx(2.0, abs=0.05)
     quiet = stretches([-3.0] * 30)
-    assert video_logit({0: quiet, 1: stretches([2.0])}, STANDARD) < 0  # a false detection's usual score
-    assert video_logit({0: quiet, 1: stretches([8.0])}, STANDARD) > 3
+    assert video_logit({0: quiet, 1: stretches([2.0])}, STANDARD, 0.5) < 0  # a false detection's usual score
+    assert video_logit({0: quiet, 1: stretches([8.0])}, STANDARD, 0.5) > 3
 
 
 def test_a_video_is_called_genuine_only_where_each_face_is() -> None:
@@ -98,7 +142,7 @@ def test_a_forged_face_is_called_genuine_no_more_often_among_genuine_ones() -> N
         for _ in range(600):
             logits = [rng.normal(1.0, 1.5), *rng.normal(-2, 1, faces - 1)]
             video = {k: stretches([float(x)]) for k, x in enumerate(logits)}
-            probs = [1 / (1 + np.exp(-x)) for x in (video_logit(video, STANDARD), *logits)]
+            probs = [1 / (1 + np.exp(-x)) for x in (video_logit(video, STANDARD, 0.5), *logits)]
             misses[faces] += decide(band, probs[0], probs[1:]) == "genuine"
     assert misses[6] <= misses[1]
     assert misses[1] > 15

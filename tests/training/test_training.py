@@ -156,15 +156,15 @@ def test_samples_are_seeded_and_pairs_come_real_then_fake() -> None:
     store = small_store()
     pairs = (Draw("pairs", ("talkinghead",), 1.0),)
 
-    def draw(seed: int) -> list[tuple[torch.Tensor, float]]:
+    def draw(seed: int) -> list[tuple[torch.Tensor, float, int]]:
         stream = iter(SampleStream(store, pairs, seed=seed))
         return [next(stream) for _ in range(6)]
 
     first, again, other = draw(1), draw(1), draw(2)
-    assert [label for _, label in first] == [0.0, 1.0] * 3
-    assert all(torch.equal(a, b) for (a, _), (b, _) in zip(first, again))
-    assert not all(torch.equal(a, b) for (a, _), (b, _) in zip(first, other))
-    assert all(crop.shape == (3, 224, 224) and crop.dtype == torch.uint8 for crop, _ in first)
+    assert [label for _, label, _ in first] == [0.0, 1.0] * 3
+    assert all(torch.equal(a, b) for (a, *_), (b, *_) in zip(first, again))
+    assert not all(torch.equal(a, b) for (a, *_), (b, *_) in zip(first, other))
+    assert all(crop.shape == (3, 224, 224) and crop.dtype == torch.uint8 for crop, *_ in first)
 
 
 def test_training_samples_never_come_from_validation() -> None:

@@ -26,7 +26,7 @@ def models(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """List the weight sets: encoders, parameters, size, validation figures and licence.
+    """List the weight sets: encoders, parameters, size, validation figures, licence, and which kinds it names.
 
     A set in a FOLDER is used by its path, as `--weights FOLDER/NAME`. Where one is damaged, the others are listed
     and the exit code is 3.
@@ -68,6 +68,7 @@ def _facts(entry: WeightEntry, load: str) -> dict[str, Any]:
         "description": entry.description,
         "licence": entry.licence,
         "encoders": list(passport.encoders),
+        "kinds": list(passport.kinds),
         "parameters": count_parameters(entry),
         "size_mb": round(entry.size_bytes / 1e6, 2),
         "calibrated_on": passport.calibration.fitted_on,
@@ -90,6 +91,8 @@ def _show(sets: list[dict[str, Any]]) -> None:
         words = [one["description"], one["licence"]]
         if one["calibrated_on"] is None:
             words.insert(1, "not calibrated")
+        if one["kinds"]:
+            words.insert(1, f"names kinds: {', '.join(one['kinds'])}")
         size = (f"{one['parameters']:,}", f"{one['size_mb']:.1f} MB")
         areas = _areas(one["validation"]) or ["none"]
         cells = ([one["load"]], one["encoders"], *([text] for text in size), areas, words)

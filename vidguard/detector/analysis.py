@@ -129,9 +129,12 @@ class Analysis:
         times = torch.tensor([face.time for _, face in flat], dtype=torch.float64, device=self._judge.device)
         tokens = FrameTokens(features.embeddings, features.fake_logit, times)
         shown = crops.cpu()
+        kinds = [] if features.kind_logits is None else features.kind_logits.tolist()
         for k, (index, face) in enumerate(flat):
             seen = observation(face.time, face.box_xyxy_px, face.landmarks_px, face.detection_prob, qualities[k])
-            result[index].append(Sighting(face.track_id, seen, tokens[k : k + 1], thumbnail_jpeg(shown[k])))
+            result[index].append(
+                Sighting(face.track_id, seen, tokens[k : k + 1], thumbnail_jpeg(shown[k]), kinds[k : k + 1])
+            )
         return result
 
     def _settle(self, next_time: float) -> None:
@@ -156,6 +159,7 @@ class Analysis:
             rule=self._rule,
             min_frames=self.config.min_track_frames,
             keep_history=self._keep_history,
+            kinds=self._judge.kind_names,
         )
 
     def _end_track(self, track_id: int) -> list[Segment]:

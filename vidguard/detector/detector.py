@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -20,7 +20,7 @@ from vidguard.config import AnalysisConfig
 from vidguard.detector.analysis import Analysis
 from vidguard.detector.explain import explain
 from vidguard.detector.judge import load_judge
-from vidguard.detector.record import probability
+from vidguard.detector.record import TrackRecord, probability
 from vidguard.detector.still import judge_still
 from vidguard.detector.triage import Triage, choose_point, examine, quick_detector
 from vidguard.detector.verdict import decide, video_logit
@@ -31,6 +31,7 @@ from vidguard.types import (
     Coverage,
     Decision,
     EngineInfo,
+    Finding,
     FrameBatch,
     Report,
     Segment,
@@ -91,6 +92,7 @@ class Detector:
             encoders=self.passport.encoders,
             threshold=rule.video.manipulated_from if rule else calibration.video_threshold,
             segment_threshold=rule.segment.manipulated_from if rule else calibration.segment_threshold,
+            finding_threshold=rule.finding_from if rule else calibration.finding_threshold,
             threshold_note=rule.note if rule else calibration.threshold_note,
             calibrated=calibration.fitted_on is not None,
         )
@@ -170,7 +172,7 @@ class Detector:
         status = _status(reader.damaged, len(frames), tracks, fake_prob)
         # a still is judged by the frame calibration, so it is flagged by the frame threshold
         threshold = rule.frame.manipulated_from if rule else calibration.frame_threshold
-        weights = replace(self.weights, threshold=threshold, segment_threshold=threshold)
+        weights = replace(self.weights, threshold=threshold, segment_threshold=threshold, finding_threshold=None)
         return Report(
             status=status,
             fake_prob=fake_prob,
@@ -188,7 +190,9 @@ class Detector:
             settings=self.config.as_dict(),
             tracks=tracks,
             segments=segments,
-            findings=merge_findings(segments, threshold),
+            findings=tuple(
+                replace(found, kind=tracks[found.track_id].kind) for found in merge_findings(segments, threshold)
+            ),
             thumbnails=thumbnails,
             decision=self._decision(rule.frame if rule else None, fake_prob, tracks),
         )
@@ -197,7 +201,8 @@ class Detector:
         records = [analysis.records[i] for i in sorted(analysis.records)]
         tracks = tuple(record.track() for record in records)
         calibration = self.passport.calibration
-        logit = video_logit({r.id: r.stretches for r in records if r.judged}, calibration.video_genuine)
+        judged = {r.id: r.parts for r in records if r.judged}
+        logit = video_logit(judged, calibration.video_genuine, calibration.video_reading.share)
         fake_prob = None if logit is None else probability(calibration.video, logit)
         status = _status(reader.damaged, analysis.frames_analysed, tracks, logit)
         damage = "the source is damaged or was cut" if reader.damaged else ""
@@ -219,10 +224,20 @@ class Detector:
             settings=self.config.as_dict(),
             tracks=tracks,
             segments=ordered,
-            findings=merge_findings(ordered, self.weights.segment_threshold),
+            findings=tuple(
+                replace(found, kind=analysis.records[found.track_id].kind(found.start, found.end))
+                for found in self._findings(records, ordered)
+            ),
             thumbnails=analysis.thumbnails(),
             decision=self._decision(self._rule.video if self._rule else None, fake_prob, tracks),
         )
+
+    def _findings(self, records: Iterable[TrackRecord], segments: Sequence[Segment]) -> tuple[Finding, ...]:
+        """By the frames where the weights say which of them open a finding, else by the segments."""
+        opens = self.weights.finding_threshold
+        if opens is None:
+            return merge_findings(segments, self.weights.segment_threshold)
+        return tuple(finding for record in records for finding in record.findings(opens))
 
     def _decision(self, band: Band | None, fake_prob: float | None, tracks: Iterable[Track]) -> Decision | None:
         if band is None or fake_prob is None:

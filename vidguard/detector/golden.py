@@ -21,7 +21,9 @@ def golden(judge: Judge) -> dict[str, torch.Tensor]:
     valid = torch.ones(1, _GOLDEN_CROPS, dtype=torch.bool)
     embeddings = {n: e[None] for n, e in features.embeddings.items()}
     output = judge.temporal(embeddings, features.fake_logit[None], times, valid)
+    kinds = {} if features.kind_logits is None else {"kind_logits": features.kind_logits.contiguous()}
     return {
+        **kinds,
         "crops": crops,
         "times": times,
         "fake_logit": features.fake_logit.contiguous(),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vidguard.encoders import ENCODERS, EncoderOutput, prepare_crops
 from vidguard.errors import WeightsError
 from vidguard.temporal import TemporalTransformer
+from vidguard.types import KindOfManipulation
 from vidguard.weights import Passport, WeightEntry, read_passport, read_tensors
 
 _BATCH = 32  # crops per forward pass: past this two cores gain nothing, and a GPU little at these sizes
@@ -19,17 +20,26 @@ _BATCH = 32  # crops per forward pass: past this two cores gain nothing, and a G
 
 @dataclass(frozen=True)
 class FrameFeatures:
-    """What the encoders say of N crops: embeddings name -> (N, D), logits name -> (N,), fake_logit (N,) fused."""
+    """What the encoders say of N crops: embeddings name -> (N, D), logits name -> (N,), fake_logit (N,) fused.
+
+    kind_logits: (N, 1 + K), the genuine first, then the K kinds; None where the judge tells none apart.
+    """
 
     embeddings: dict[str, Tensor]
     logits: dict[str, Tensor]
     fake_logit: Tensor
+    kind_logits: Tensor | None = None
 
 
 class Judge(nn.Module):
-    """Encoders side by side, a linear fusion of their logits, and a transformer over a track's frames."""
+    """Encoders side by side, a linear fusion of their logits, and a transformer over a track's frames.
 
-    def __init__(self, encoders: tuple[str, ...], temporal: Mapping[str, Any]) -> None:
+    kinds: what a linear head on all embeddings tells apart; without any there is no head.
+    """
+
+    def __init__(
+        self, encoders: tuple[str, ...], temporal: Mapping[str, Any], kinds: tuple[KindOfManipulation, ...] = ()
+    ) -> None:
         super().__init__()
         unknown = set(encoders) - set(ENCODERS)
         if unknown or not encoders:
@@ -38,6 +48,9 @@ class Judge(nn.Module):
         self.encoders = nn.ModuleDict({name: ENCODERS[name]() for name in self.names})
         self.fusion = nn.Linear(len(self.names), 1)
         self.temporal = TemporalTransformer(self.names, **temporal)
+        self.kind_names = kinds
+        width = sum(ENCODERS[name].embedding_dim for name in self.names)
+        self.kinds: nn.Linear | None = nn.Linear(width, 1 + len(kinds)) if kinds else None
 
     @property
     def device(self) -> torch.device:
@@ -53,7 +66,8 @@ class Judge(nn.Module):
             output = self.encode_by(name, crops)
             embeddings[name], logits[name] = output.embedding, output.fake_logit
         fused = self.fuse(torch.stack([logits[n] for n in self.names], dim=-1))
-        return FrameFeatures(embeddings, logits, fused)
+        kinds = None if self.kinds is None else self.kinds(torch.cat([embeddings[n] for n in self.names], dim=-1))
+        return FrameFeatures(embeddings, logits, fused, kinds)
 
     @torch.inference_mode()
     def encode_by(self, name: str, crops: Tensor) -> EncoderOutput:
@@ -74,7 +88,7 @@ class Judge(nn.Module):
 def load_judge(entry: WeightEntry) -> tuple[Judge, Passport]:
     """Build the network of a weight set and fill it; eval mode, CPU. Raises WeightsError when they don't fit."""
     passport = read_passport(entry)
-    judge = Judge(passport.encoders, passport.temporal)
+    judge = Judge(passport.encoders, passport.temporal, passport.kinds)
     try:
         judge.load_state_dict(read_tensors(entry))
     except RuntimeError as error:

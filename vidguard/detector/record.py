@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -9,10 +11,22 @@ import cv2
 from torch import Tensor
 
 from vidguard.calibration import PROBABILITY_DIGITS, Band, DecisionRule, Platt
-from vidguard.detector.verdict import track_logit
-from vidguard.segments import ScoredStretch, SegmentBuilder
+from vidguard.detector.kinds import likeliest_kind
+from vidguard.detector.verdict import read_parts, track_logit
+from vidguard.segments import ScoredPart, ScoredStretch, SegmentBuilder, findings_of
 from vidguard.temporal import FrameTokens, WindowedJudge
-from vidguard.types import Label, Observation, Quality, Segment, Status, Thumbnail, Track
+from vidguard.types import (
+    Finding,
+    KindGuess,
+    KindOfManipulation,
+    Label,
+    Observation,
+    Quality,
+    Segment,
+    Status,
+    Thumbnail,
+    Track,
+)
 from vidguard.weights import Calibration
 
 _THUMBNAIL_PX: Final = 128
@@ -26,6 +40,8 @@ class Sighting:
     observation: Observation
     tokens: FrameTokens
     jpeg: bytes
+    kind_logits: list[list[float]] = field(default_factory=list)
+    """One row of 1 + K, or none where the weights tell no kinds apart."""
 
 
 @dataclass
@@ -33,6 +49,7 @@ class _Waiting:
     """A frame whose segment isn't final yet."""
 
     time: float
+    end: float
     jpeg: bytes
     logit: float | None = None
 
@@ -48,11 +65,14 @@ class TrackRecord:
     rule: DecisionRule | None
     min_frames: int
     keep_history: bool
+    kinds: tuple[KindOfManipulation, ...] = ()
     observations: list[Observation] = field(default_factory=list)
     stretches: list[ScoredStretch] = field(default_factory=list)
+    frames: list[ScoredPart] = field(default_factory=list)
     thumbnails: list[tuple[float, Thumbnail]] = field(default_factory=list)
     """With the logit of the frame shown; for the owner to take away."""
     judged: bool = True
+    _kind_logits: list[list[float]] = field(default_factory=list)
     _waiting: dict[int, _Waiting] = field(default_factory=dict)
     _num_frames: int = 0
     _num_scored: int = 0
@@ -60,10 +80,11 @@ class TrackRecord:
 
     def add(self, sighting: Sighting, start: float, end: float) -> None:
         """Add the next frame, which speaks for [start, end) seconds."""
-        self._waiting[self._num_frames] = _Waiting(start, sighting.jpeg)
+        self._waiting[self._num_frames] = _Waiting(start, end, sighting.jpeg)
         self._num_frames += 1
         if self.keep_history:
             self.observations.append(sighting.observation)
+            self._kind_logits += sighting.kind_logits
         self.builder.add_frame(start, end)
         self._score(self.windows.push(sighting.tokens))
 
@@ -82,7 +103,9 @@ class TrackRecord:
     def track(self) -> Track:
         """The finished track for the report; needs history."""
         observations = self.observations if self.judged else [replace(o, fake_prob=None) for o in self.observations]
-        fake_prob = probability(self.calibration.video, track_logit(self.stretches)) if self.judged else None
+        share = self.calibration.video_reading.share
+        fake_prob = probability(self.calibration.video, track_logit(self.parts, share)) if self.judged else None
+        threshold = self.rule.video.manipulated_from if self.rule else self.calibration.video_threshold
         return Track(
             id=self.id,
             spans=tuple(self.builder.spans),
@@ -90,13 +113,35 @@ class TrackRecord:
             status=Status.OK if self.judged else Status.TOO_SHORT,
             fake_prob=fake_prob,
             decision=label(self.rule.video if self.rule else None, fake_prob),
+            kind=self.kind() if fake_prob is not None and fake_prob >= threshold else None,
         )
+
+    @property
+    def parts(self) -> Sequence[ScoredPart]:
+        """What the track's logit is read from; needs history."""
+        return read_parts(self.calibration.video_reading, self.stretches, self.frames)
+
+    def findings(self, opens: float) -> tuple[Finding, ...]:
+        """Suspicious stretches as the frames tell them; none of a track that isn't judged. Needs history."""
+        seen = [o.fake_prob for o in self.observations if o.fake_prob is not None]
+        return findings_of(self.id, self.frames, seen, opens) if self.judged else ()
+
+    def kind(self, start: float = float("-inf"), end: float = float("inf")) -> KindGuess | None:
+        """The most likely kind of manipulation in the frames that speak for [start, end) seconds; needs history."""
+        if not self.kinds:
+            return None
+        times = [seen.time for seen in self.observations]
+        frames = slice(max(bisect_right(times, start) - 1, 0), bisect_left(times, end))
+        weights = [seen.fake_prob or 0.0 for seen in self.observations[frames]]
+        return likeliest_kind(self.kinds, self._kind_logits[frames], weights)
 
     def _score(self, logits: list[float]) -> None:
         self.builder.add_logits(logits)
         for logit in logits:
-            self._waiting[self._num_scored].logit = logit
+            waiting = self._waiting[self._num_scored]
+            waiting.logit = logit
             if self.keep_history:
+                self.frames.append(ScoredPart(waiting.time, waiting.end, logit))
                 seen = self.observations[self._num_scored]
                 scored = replace(seen, fake_prob=probability(self.calibration.segment, logit))
                 self.observations[self._num_scored] = scored

@@ -8,6 +8,7 @@ from torch import Tensor
 from vidguard.calibration import DecisionRule
 from vidguard.config import AnalysisConfig
 from vidguard.detector.judge import Judge
+from vidguard.detector.kinds import likeliest_kind
 from vidguard.detector.record import label, observation, probability, thumbnail_jpeg
 from vidguard.encoders import CROP
 from vidguard.faces import FaceDetector, align_crops, measure_quality
@@ -37,7 +38,10 @@ def judge_still(
     where = torch.zeros(len(boxes), dtype=torch.long)
     crops = align_crops(frames[0], where, landmarks, CROP)
     qualities = measure_quality(crops, boxes, landmarks)
-    logits = judge.encode(crops).fake_logit.tolist()
+    features = judge.encode(crops)
+    logits = features.fake_logit.tolist()
+    kinds = [] if features.kind_logits is None else features.kind_logits.tolist()
+    threshold = rule.frame.manipulated_from if rule else calibration.frame_threshold
     nominal = Interval(start=0.0, end=config.segment_seconds)
     tracks, segments, thumbnails = [], [], []
     for index, logit in enumerate(logits):
@@ -45,7 +49,8 @@ def judge_still(
         detection_prob = float(found.probs[index])
         seen = observation(0.0, boxes[index], landmarks[index], detection_prob, qualities[index], fake_prob)
         called = label(rule.frame if rule else None, fake_prob)
-        tracks.append(Track(index, (nominal,), (seen,), Status.OK, fake_prob, called))
+        kind = likeliest_kind(judge.kind_names, kinds[index : index + 1], [1.0]) if fake_prob >= threshold else None
+        tracks.append(Track(index, (nominal,), (seen,), Status.OK, fake_prob, called, kind))
         segments.append(Segment(nominal.start, nominal.end, index, fake_prob, 1, called))
         thumbnails.append(Thumbnail(track_id=index, time=0.0, jpeg=thumbnail_jpeg(crops[index])))
     best = max((calibration.frame_genuine.best_of(logit, len(logits)) for logit in logits), default=None)

@@ -9,21 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from vidguard.calibration import Band, GenuineScores
-from vidguard.segments import ScoredStretch
+from vidguard.calibration import Band, GenuineScores, TrackReading
+from vidguard.segments import ScoredPart, ScoredStretch
 from vidguard.types import Label
 
 
-def track_logit(stretches: Sequence[ScoredStretch]) -> float:
-    """Time-weighted mean of the more suspicious half of a track's time.
+def read_parts(
+    reading: TrackReading, stretches: Sequence[ScoredStretch], frames: Sequence[ScoredPart]
+) -> Sequence[ScoredPart]:
+    """The parts of a track that its logit is read from."""
+    return frames if reading.of == "frames" else stretches
 
-    The plain mean would dilute a forged stretch in a genuine video, the maximum would grow with length; half the time
-    is the same share of any length, so a track's segments said twice give the same. Needs at least one stretch.
+
+def track_logit(parts: Sequence[ScoredPart], share: float) -> float:
+    """Time-weighted mean of the most suspicious share of a track's time.
+
+    The plain mean would dilute a forged stretch in a genuine video, the maximum would grow with length; a share of the
+    time is the same of any length, so a track's parts said twice give the same. Needs at least one part.
     """
-    half = sum(s.seconds for s in stretches) / 2
+    wanted = sum(s.seconds for s in parts) * share
     taken = total = 0.0
-    for stretch in sorted(stretches, key=lambda s: -s.logit):
-        seconds = min(stretch.seconds, half - taken)
+    for stretch in sorted(parts, key=lambda s: -s.logit):
+        seconds = min(stretch.seconds, wanted - taken)
         if seconds <= 0:
             break
         taken += seconds
@@ -31,7 +38,7 @@ def track_logit(stretches: Sequence[ScoredStretch]) -> float:
     return total / taken
 
 
-def video_logit(tracks: Mapping[int, Sequence[ScoredStretch]], genuine: GenuineScores) -> float | None:
+def video_logit(tracks: Mapping[int, Sequence[ScoredPart]], genuine: GenuineScores, share: float) -> float | None:
     """The most suspicious face's logit, corrected for the other faces; None without any.
 
     A face with a share w of the faces' time is one of 1 / w chances to look suspicious by accident (`best_of`), and the
@@ -42,7 +49,7 @@ def video_logit(tracks: Mapping[int, Sequence[ScoredStretch]], genuine: GenuineS
     """
     seconds = {track: sum(s.seconds for s in stretches) for track, stretches in tracks.items() if stretches}
     total = sum(seconds.values())
-    corrected = (genuine.best_of(track_logit(tracks[track]), total / own) for track, own in seconds.items())
+    corrected = (genuine.best_of(track_logit(tracks[track], share), total / own) for track, own in seconds.items())
     return max(corrected, default=None)
 
 

@@ -7,7 +7,7 @@ from vidguard.forge.blend import BlendRecipe, forge_face, sample_recipe
 from vidguard.forge.chains import CHAINS, send
 from vidguard.forge.clip import COURSES, forge_stretch, forge_track
 from vidguard.forge.degrade import h264, hevc, jpeg, light, noise, rescale, sample_degradation
-from vidguard.forge.kinds import KINDS, NEEDS_DONOR, NEEDS_MESH, Face, forge_kind, sample_kind
+from vidguard.forge.kinds import KINDS, MANIPULATES, NEEDS_DONOR, NEEDS_MESH, Face, forge_kind, sample_kind
 from vidguard.forge.preview import preview_sheet
 from vidguard.forge.regions import REGIONS, region_outline, soft_mask
 from vidguard.forge.sources import aligned_donor, mesh_donor, mesh_outline, nearest_pose, reenacted
@@ -17,6 +17,7 @@ __all__ = [
     "CHAINS",
     "COURSES",
     "KINDS",
+    "MANIPULATES",
     "NEEDS_DONOR",
     "NEEDS_MESH",
     "REGIONS",

@@ -17,7 +17,25 @@ from vidguard.forge.sources import aligned_donor, mesh_donor, mesh_outline, reen
 KINDS: Final = ("self-blend", "swap", "mesh-swap", "part-swap", "reenactment", "attribute")
 NEEDS_DONOR: Final = frozenset({"swap", "mesh-swap", "part-swap", "reenactment"})
 NEEDS_MESH: Final = frozenset({"mesh-swap", "part-swap", "reenactment"})
+MANIPULATES: Final = {
+    "self-blend": "identity",  # what it imitates: the seams of a swap
+    "swap": "identity",
+    "mesh-swap": "identity",
+    "part-swap": "attribute",
+    "reenactment": "expression",
+    "attribute": "attribute",
+}
+"""Which of the `KINDS_OF_MANIPULATION` each kind of forgery stands for."""
 _DRAWN: Final = {"self-blend": 0.36, "swap": 0.08, "mesh-swap": 0.22, "part-swap": 0.14, "reenactment": 0.2}
+# for telling kinds of manipulation apart: a third of each that can be forged
+_DRAWN_BY_MANIPULATION: Final = {
+    "self-blend": 0.14,
+    "swap": 0.05,
+    "mesh-swap": 0.15,
+    "part-swap": 0.13,
+    "reenactment": 0.33,
+    "attribute": 0.2,
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +85,12 @@ def forge_kind(kind: str, face: Face, donor: Face | None, recipe: BlendRecipe) -
     return forge_face(face.image, face.landmarks, own, source=source)
 
 
-def sample_kind(rng: np.random.Generator, *, mesh: bool) -> str:
-    """Draw a kind for training; without meshes, one that needs none."""
-    kind = str(rng.choice(list(_DRAWN), p=list(_DRAWN.values())))
+def sample_kind(rng: np.random.Generator, *, mesh: bool, by_manipulation: bool = False) -> str:
+    """Draw a kind for training; without meshes, one that needs none.
+
+    by_manipulation: so that every one of the `MANIPULATES` comes as often, attributes' edits among them; without it
+    there are none, and more of what swaps leave.
+    """
+    odds = _DRAWN_BY_MANIPULATION if by_manipulation else _DRAWN
+    kind = str(rng.choice(list(odds), p=list(odds.values())))
     return kind if mesh or kind not in NEEDS_MESH else ("self-blend" if rng.random() < 0.7 else "swap")

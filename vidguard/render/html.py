@@ -20,7 +20,7 @@ from markupsafe import Markup
 from vidguard.render.scale import STEPS, step_index
 from vidguard.render.timeline import HEIGHT, WIDTH, level
 from vidguard.render.view import build_view
-from vidguard.render.words import clock, decision_words, percent, verdict
+from vidguard.render.words import clock, decision_words, kind_words, percent, verdict
 from vidguard.types import Report
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -38,6 +38,7 @@ def render_html(report: Report) -> str:
             view=view,
             verdict=verdict(report),
             decision=decision_words(report),
+            told=any(track.kind for track in report.tracks),
             steps=STEPS,
             lane={"width": WIDTH, "height": HEIGHT},
             style=Markup(style),  # noqa: S704 -- the package's own file
@@ -58,7 +59,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(clock=clock, percent=percent, step=step_index, level=level)
+    environment.filters.update(clock=clock, percent=percent, step=step_index, level=level, kind=kind_words)
     return environment
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from vidguard.render.scale import rgb
 from vidguard.render.timeline import Axis, time_axis
-from vidguard.render.words import clock, decision_words, percent, printable, verdict
+from vidguard.render.words import clock, decision_words, kind_words, percent, printable, verdict
 from vidguard.types import Finding, Interval, Report, Segment, Track
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
@@ -78,6 +78,9 @@ def _face_table(report: Report) -> Table:
     decided = report.decision is not None
     if decided:
         table.add_column("decision")
+    told = any(track.kind for track in report.tracks)
+    if told:
+        table.add_column("kind")
     table.add_column("status" if still else "suspicious")
     for track in report.tracks:
         times = [] if still else [f"{clock(track.start)}–{clock(track.end)}", f"{_visible(track):.1f} s"]
@@ -87,6 +90,7 @@ def _face_table(report: Report) -> Table:
             *times,
             Text(percent(track.fake_prob), style=_style(track.fake_prob)),
             *([track.decision or "–"] if decided else []),
+            *([kind_words(track.kind)] if told else []),
             track.status.value.replace("_", " ") if still or track.fake_prob is None else _stretches(found),
         )
     return table

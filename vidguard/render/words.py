@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from vidguard.types import Report, Status
+from vidguard.types import KindGuess, Report, Status
 
 _NO_ANSWER: dict[Status, str] = {
     Status.NO_FACE: "No answer: no face was found",
@@ -88,6 +88,11 @@ def percent(fake_prob: float | None) -> str:
     if fake_prob > 0.99:
         return ">99%"
     return f"{fake_prob * 100:.0f}%"
+
+
+def kind_words(guess: KindGuess | None) -> str:
+    """The most likely kind of manipulation with its probability, an en dash for None."""
+    return "–" if guess is None else f"{guess.kind} {percent(guess.prob)}"
 
 
 def printable(text: str) -> str:

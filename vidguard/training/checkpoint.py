@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from vidguard.errors import InputError
-from vidguard.training.recipe import Recipe
+from vidguard.training.recipe import Recipe, settings_of
 from vidguard.types import write_whole
 
 Say = Callable[[str], None]
@@ -36,7 +36,7 @@ def round_digest(recipe: Recipe, name: str, number: int, store: str | None) -> s
 
     store: what the store of crops was made from; None where it doesn't say, which leaves the digest to the recipe.
     """
-    settings = asdict(recipe.encoders[name])
+    settings = settings_of(recipe.encoders[name])
     del settings["last_round_share"]
     settings["rounds"] = settings["rounds"][: number + 1]
     settings["mixture"] = [asdict(part) for part in recipe.mixture_of(name)]
@@ -44,7 +44,13 @@ def round_digest(recipe: Recipe, name: str, number: int, store: str | None) -> s
 
 
 def final_digest(recipe: Recipe, name: str, store: str | None) -> str:
-    """Digest of what decides an encoder as it is used: its last round's, and how that is mixed with the one before."""
+    """Digest of what decides an encoder as it is used: its last round's, and how that is mixed with the one before.
+
+    Of a fitted one: its settings, the mixture, the seed and the crops.
+    """
+    if name in recipe.fitted:
+        drawn = [asdict(part) for part in recipe.mixture_of(name)]
+        return digest(name, recipe.seed, asdict(recipe.fitted[name]), drawn, *([] if store is None else [store]))
     last = round_digest(recipe, name, len(recipe.encoders[name].rounds) - 1, store)
     share = recipe.encoders[name].last_round_share
     return last if share is None else digest(last, share)

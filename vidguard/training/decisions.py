@@ -58,15 +58,20 @@ def fit_bounds(level: Scored, error_rate: float) -> tuple[float, float]:
     return min(below), max(above)
 
 
-def fit_rules(levels: Mapping[str, Scored]) -> tuple[DecisionRule, ...]:
-    """The rules of `RATES` that validation can promise: at every level and for both classes by at least one family."""
+def fit_rules(levels: Mapping[str, Scored], finding: Scored | None = None) -> tuple[DecisionRule, ...]:
+    """The rules of `RATES` that validation can promise: at every level and for both classes by at least one family.
+
+    finding: genuine and manipulated segments, each with the highest probability at which its frames open a finding.
+    """
     rules = []
     for rate in RATES:
         bounds = {name: fit_bounds(level, rate) for name, level in levels.items()}
         promised = all(_is_promised(level, rate) for level in levels.values())
         if promised and all(high <= 1 for _, high in bounds.values()):
             bands = {name: Band(low, high) for name, (low, high) in bounds.items()}
-            rules.append(DecisionRule(error_rate=rate, note=note_of(levels["video"], rate), **bands))
+            opens = None if finding is None else min(fit_bounds(finding, rate)[1], 1.0)
+            note = note_of(levels["video"], rate)
+            rules.append(DecisionRule(error_rate=rate, note=note, finding_from=opens, **bands))
     return tuple(rules)
 
 

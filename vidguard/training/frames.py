@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
@@ -34,10 +34,12 @@ from vidguard.training.checkpoint import (
 from vidguard.training.curve import Curve, bar
 from vidguard.training.material import Store
 from vidguard.training.recipe import EncoderRecipe, Recipe
-from vidguard.training.samples import SampleStream
+from vidguard.training.samples import UNKNOWN_KIND, SampleStream
+from vidguard.types import KINDS_OF_MANIPULATION
 
 RESUME_STEPS: Final = 200  # what a stop costs at most: about five minutes of the largest encoder on two cores
 _LOG_STEPS: Final = 50
+_KINDS: Final = "kinds"  # name of the head for kinds of manipulation while an encoder is trained
 
 
 def train_encoder(name: str, recipe: Recipe, store: Store, work: Path, *, say: Say, workers: int = 2) -> None:
@@ -86,11 +88,17 @@ def _mix(model: Encoder, before: Path, share: float) -> None:
 def _run_round(
     model: Encoder, name: str, number: int, recipe: Recipe, store: Store, partial: Path, workers: int
 ) -> dict[str, Tensor]:
-    """One schedule on the best device at hand; gives the averaged weights."""
+    """One schedule on the best device at hand; gives the averaged weights.
+
+    An encoder that learns kinds has a head for them meanwhile, which teaches its embedding and is then dropped: the
+    set's own is fitted on all of its encoders.
+    """
     settings = recipe.encoders[name]
     steps, rate = settings.rounds[number].steps, settings.rounds[number].learning_rate
     if number == 0 and settings.pretrained is not None:
         load_pretrained(model, settings.pretrained)
+    if settings.kinds:
+        model.add_module(_KINDS, nn.Linear(model.embedding_dim, 1 + len(KINDS_OF_MANIPULATION)))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device).to(memory_format=torch.channels_last).train()
     average = AveragedModel(
@@ -112,10 +120,10 @@ def _run_round(
         bar(f"{name}, round {number}", done=done, total=steps) as shown,
     ):
         for step in range(done + 1, steps + 1):
-            crops, labels = next(samples)
+            crops, labels, kinds = next(samples)
             inputs = prepare_crops(crops.to(device), model.input_size)
             rate = optimizer.param_groups[0]["lr"]
-            losses.append(_step(model, inputs, labels.float().to(device), optimizer, settings))
+            losses.append(_step(model, inputs, labels.float().to(device), kinds.to(device), optimizer, settings))
             schedule.step()
             average.update_parameters(model)
             shown.update(step, losses[-1])
@@ -124,26 +132,26 @@ def _run_round(
                 losses.clear()
             if step % RESUME_STEPS == 0 and step < steps:
                 resumable.save(step)
-    return average.module.state_dict()
+    if settings.kinds:
+        delattr(model, _KINDS)
+    return {k: v for k, v in average.module.state_dict().items() if not k.startswith(f"{_KINDS}.")}
 
 
 def _samples(
     recipe: Recipe, name: str, number: int, store: Store, *, done: int, workers: int
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Endless batches. A round that goes on draws others than those it was trained on before it stopped."""
     settings = recipe.encoders[name]
     if done:
         torch.manual_seed(recipe.seed + done)  # dropout, likewise
     stream = SampleStream(
-        store, recipe.mixture_of(name), seed=recipe.seed + number + (done << 32), degraded=settings.degraded
+        store,
+        recipe.mixture_of(name),
+        seed=recipe.seed + number + (done << 32),
+        degraded=settings.degraded,
+        kinds=settings.kinds,
     )
-    for part, (real, fake) in zip(stream.mixture, stream.pools):
-        if not len(real) or (part.draw == "labelled" and not len(fake)):
-            kind = "genuine faces with landmarks" if part.draw == "pairs" else "both genuine and fake faces"
-            raise InputError(
-                f"the recipe draws {part.draw} samples from {', '.join(part.datasets)}, which needs {kind} in the "
-                "split train; the material has none: change the recipe's mixture or add material"
-            )
+    stream.require_material()
     loader = DataLoader(stream, settings.batch, num_workers=workers, persistent_workers=workers > 0)
     threads = cv2.getNumThreads()
     # before the workers are forked: to end OpenCV's threads, a worker would wait for ever for those it didn't inherit
@@ -179,18 +187,35 @@ def load_trained(name: str, folder: Path) -> Encoder:
 
 
 def _step(
-    model: Encoder, inputs: Tensor, labels: Tensor, optimizer: torch.optim.Optimizer, settings: EncoderRecipe
+    model: Encoder,
+    inputs: Tensor,
+    labels: Tensor,
+    kinds: Tensor,
+    optimizer: torch.optim.Optimizer,
+    settings: EncoderRecipe,
 ) -> float:
     inputs = inputs.contiguous(memory_format=torch.channels_last)
     with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=settings.bfloat16):
-        logits = model(inputs).fake_logit
+        output = model(inputs)
+        kind_logits = model.get_submodule(_KINDS)(output.embedding) if settings.kinds else None
     # a little smoothing: published labels are wrong for a few per cent (a swap of which no frame shows a trace)
-    loss = F.binary_cross_entropy_with_logits(logits.float(), labels * 0.94 + 0.03)
+    loss = F.binary_cross_entropy_with_logits(output.fake_logit.float(), labels * 0.94 + 0.03)
+    if kind_logits is not None:
+        loss = loss + kind_loss(kind_logits.float(), kinds)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
     optimizer.step()
     return float(loss.detach())
+
+
+def kind_loss(logits: Tensor, kinds: Tensor) -> Tensor:
+    """Mean cross-entropy of (N, 5) logits of the genuine and each kind; those of unknown kind count nowhere.
+
+    0 where all are unknown.
+    """
+    total = F.cross_entropy(logits, kinds, ignore_index=UNKNOWN_KIND, reduction="sum")
+    return total / (kinds != UNKNOWN_KIND).sum().clamp(min=1)
 
 
 @torch.inference_mode()

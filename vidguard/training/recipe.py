@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from vidguard.encoders import ENCODERS
+from vidguard.encoders import ENCODERS, FingerprintEncoder
 from vidguard.errors import InputError
 from vidguard.weights import is_set_name
 
@@ -84,6 +84,16 @@ class EncoderRecipe:
     last_round_share: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of the last round's weights in a mean with the round before's, which holds what a change of the mixture
     would lose of either (Wortsman et al., CVPR 2022); left out, the last round's stand alone."""
+    kinds: bool = False
+    """Whether it also learns to tell kinds of manipulation apart, by a linear head on its embedding."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class FitRecipe:
+    """How one fingerprint is fitted: at once, to samples drawn as an encoder's are."""
+
+    samples: PositiveInt
+    degraded: Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -101,6 +111,14 @@ class TemporalRecipe:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class KindsRecipe:
+    """How the set's own head for kinds of manipulation is fitted on the trained encoders' embeddings."""
+
+    samples: PositiveInt
+    """Drawn from the recipe's mixture, and half as many from its validation material, to measure what is named."""
+
+
+@dataclass(frozen=True, config=_STRICT)
 class Recipe:
     """Everything a weight set's training depends on besides the material."""
 
@@ -111,13 +129,20 @@ class Recipe:
     material: MaterialRecipe
     mixture: Mixture
     encoders: dict[str, EncoderRecipe]
+    """Networks by name, trained in rounds."""
     temporal: TemporalRecipe
+    fitted: dict[str, FitRecipe] = Field(default_factory=dict)
+    """Fingerprints by name, beside the networks or instead of them."""
+    kinds: KindsRecipe | None = None
+    """Left out, the set names no kinds."""
 
     def __post_init__(self) -> None:
         """Refuse encoders that this version doesn't have, and a name that can't be a weight set's."""
-        unknown = set(self.encoders) - set(ENCODERS)
-        if unknown or not self.encoders:
-            raise ValueError(f"encoders are {', '.join(ENCODERS)}; not {', '.join(sorted(unknown)) or 'none'}")
+        prints = {name for name, encoder in ENCODERS.items() if issubclass(encoder, FingerprintEncoder)}
+        unknown = set(self.encoders) - (set(ENCODERS) - prints) | set(self.fitted) - prints
+        if unknown or not self.names:
+            known = f"encoders are {', '.join(set(ENCODERS) - prints)}, fitted ones {', '.join(prints)}"
+            raise ValueError(f"{known}; not {', '.join(sorted(unknown)) or 'none'}")
         if not all(encoder.rounds for encoder in self.encoders.values()):
             raise ValueError("every encoder needs at least one round")
         if any(encoder.last_round_share and len(encoder.rounds) < 2 for encoder in self.encoders.values()):
@@ -130,24 +155,73 @@ class Recipe:
     def of_encoder(self, encoder: str) -> Recipe:
         """The recipe of the weight set that holds one of the encoders alone and is named after it.
 
-        The encoder is trained just as for the whole recipe. Raises InputError on an encoder that the recipe hasn't.
+        One that learns kinds of manipulation too is named <encoder>-kind. The encoder is trained just as for the whole
+        recipe. Raises InputError on an encoder that the recipe hasn't.
         """
-        if encoder not in self.encoders:
-            raise InputError(f"{self.name} has no encoder {encoder!r}; it has {', '.join(self.encoders)}")
-        description = f"{ENCODERS[encoder].__name__}. {self.description}"
-        return replace(self, name=encoder, description=description, encoders={encoder: self.encoders[encoder]})
+        description = f"{ENCODERS[encoder].__name__}. {self.description}" if encoder in ENCODERS else ""
+        name = f"{encoder}-kind" if encoder in self.encoders and self.encoders[encoder].kinds else encoder
+        return self.of_encoders((encoder,), name, description)
+
+    def of_encoders(self, encoders: tuple[str, ...], name: str, description: str) -> Recipe:
+        """The recipe of a weight set of some of the encoders, each trained just as for the whole recipe.
+
+        Raises InputError on an encoder that the recipe hasn't.
+        """
+        for encoder in encoders:
+            if encoder not in self.names:
+                raise InputError(f"{self.name} has no encoder {encoder!r}; it has {', '.join(self.names)}")
+        trained = {n: settings for n, settings in self.encoders.items() if n in encoders}
+        fitted = {n: settings for n, settings in self.fitted.items() if n in encoders}
+        return replace(self, name=name, description=description, encoders=trained, fitted=fitted)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all encoders, trained and fitted."""
+        return (*self.encoders, *self.fitted)
 
     def mixture_of(self, encoder: str) -> tuple[Draw, ...]:
         """What an encoder's batches are drawn from."""
-        own = self.encoders[encoder].mixture
+        own = self.encoders[encoder].mixture if encoder in self.encoders else None
         return self.mixture if own is None else own
 
 
+@dataclass(frozen=True, config=_STRICT)
+class Stack:
+    """A weight set that stacks encoders of another recipe; a work folder serves both, and what is trained there."""
+
+    name: str
+    description: str
+    of: str
+    """Name of a shipped recipe, or a path."""
+    encoders: Annotated[tuple[str, ...], Field(min_length=2)]
+
+
+def settings_of(recipe: Recipe | EncoderRecipe) -> dict[str, Any]:
+    """What goes into digests: settings that there weren't always are left out where they aren't used.
+
+    What was trained before there were any stays valid.
+    """
+    settings = asdict(recipe)
+    for later in ("kinds", "fitted"):
+        if not settings.get(later, True):
+            del settings[later]
+    if isinstance(recipe, Recipe):
+        settings["encoders"] = {name: settings_of(encoder) for name, encoder in recipe.encoders.items()}
+    return settings
+
+
 def load_recipe(name_or_path: str) -> Recipe:
-    """Read a recipe by the name of a shipped one or by path. Raises InputError on a missing or malformed file."""
+    """Read a recipe, or a `Stack` of another one's encoders, by the name of a shipped one or by path.
+
+    Raises InputError on a missing or malformed file.
+    """
     path = _FOLDER / f"{name_or_path}.toml" if is_shipped(name_or_path) else Path(name_or_path)
     try:
-        return TypeAdapter(Recipe).validate_python(_spelt_out(tomllib.loads(path.read_text("utf-8"))))
+        content = tomllib.loads(path.read_text("utf-8"))
+        if "of" in content:
+            stack = TypeAdapter(Stack).validate_python(content)
+            return load_recipe(stack.of).of_encoders(stack.encoders, stack.name, stack.description)
+        return TypeAdapter(Recipe).validate_python(_spelt_out(content))
     except FileNotFoundError as error:
         names = ", ".join(sorted(p.stem for p in _FOLDER.glob("*.toml")))
         raise InputError(f"no recipe {name_or_path!r}; shipped recipes: {names}; or give a TOML file") from error

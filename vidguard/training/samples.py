@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import cv2
 import numpy as np
@@ -11,24 +12,69 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from vidguard.forge import Face, forge_kind, nearest_pose, sample_degradation, sample_kind, sample_recipe
+from vidguard.errors import InputError
+from vidguard.forge import (
+    MANIPULATES,
+    NEEDS_DONOR,
+    Face,
+    forge_kind,
+    nearest_pose,
+    sample_degradation,
+    sample_kind,
+    sample_recipe,
+)
+from vidguard.training.listing import Row
 from vidguard.training.material import Store
 from vidguard.training.recipe import Draw
+from vidguard.types import KINDS_OF_MANIPULATION
+
+GENUINE: Final = 0
+UNKNOWN_KIND: Final = -1
+"""Classes besides those of the `KINDS_OF_MANIPULATION`, which count from 1."""
 
 
-class SampleStream(IterableDataset[tuple[Tensor, float]]):
-    """Yields (crop (3, 224, 224) uint8 RGB, label 1.0 fake / 0.0 real) without end, seeded per worker."""
+class SampleStream(IterableDataset[tuple[Tensor, float, int]]):
+    """Yields (crop (3, 224, 224) uint8 RGB, label 1.0 fake / 0.0 real, class) without end, seeded per worker.
 
-    def __init__(self, store: Store, mixture: tuple[Draw, ...], *, seed: int, degraded: float = 1.0) -> None:
+    The class is `class_of` the kind of manipulation. kinds: whether forgeries are drawn so that kinds can be told
+    apart (`sample_kind` by manipulation).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        mixture: tuple[Draw, ...],
+        *,
+        seed: int,
+        degraded: float = 1.0,
+        kinds: bool = False,
+        split: str = "train",
+    ) -> None:
         self.store = store
         self.seed = seed
         self.degraded = degraded
+        self.kinds = kinds
         self.mixture = mixture
         self.weights = np.array([part.weight for part in mixture]) / sum(part.weight for part in mixture)
-        self.pools = [_pools(store, part) for part in mixture]
+        self.pools = [pools_of(store, part, split) for part in mixture]
 
-    def __iter__(self) -> Iterator[tuple[Tensor, float]]:
+    def require_material(self) -> None:
+        """Raise InputError where the split train lacks what a part of the mixture is drawn from."""
+        for part, (real, fake) in zip(self.mixture, self.pools):
+            if not len(real) or (part.draw == "labelled" and not len(fake)):
+                kind = "genuine faces with landmarks" if part.draw == "pairs" else "both genuine and fake faces"
+                raise InputError(
+                    f"the recipe draws {part.draw} samples from {', '.join(part.datasets)}, which needs {kind} in the "
+                    "split train; the material has none: change the recipe's mixture or add material"
+                )
+
+    def __iter__(self) -> Iterator[tuple[Tensor, float, int]]:
         """Draw for ever."""
+        for crop, label, number, _ in self.drawn():
+            yield crop, label, number
+
+    def drawn(self) -> Iterator[tuple[Tensor, float, int, int]]:
+        """The same with the position of the crop in the store that each sample is, or was forged from."""
         worker = get_worker_info()
         rng = np.random.default_rng([self.seed, worker.id if worker else 0])
         while True:
@@ -40,23 +86,24 @@ class SampleStream(IterableDataset[tuple[Tensor, float]]):
                 is_fake = bool(rng.random() < 0.5)
                 index = int(rng.choice(fake if is_fake else real))
                 image = self._degradation(rng)(place(self.store.crops[index], rng))
-                yield _tensor(image), float(is_fake)
+                yield _tensor(image), float(is_fake), class_of(self.store.rows[index]), index
 
     def _degradation(self, rng: np.random.Generator) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
         return sample_degradation(rng) if rng.random() < self.degraded else np.asarray
 
     def _forged_pair(
         self, index: int, pool: NDArray[np.int64], rng: np.random.Generator
-    ) -> Iterator[tuple[Tensor, float]]:
+    ) -> Iterator[tuple[Tensor, float, int, int]]:
         pristine = self.store.face(index)
-        kind = sample_kind(rng, mesh=pristine.mesh is not None)
-        donor = None if kind == "self-blend" else self._donor(index, pristine, pool, rng)
-        if donor is None or (donor.mesh is None and kind != "swap"):
+        kind = sample_kind(rng, mesh=pristine.mesh is not None, by_manipulation=self.kinds)
+        donor = self._donor(index, pristine, pool, rng) if kind in NEEDS_DONOR else None
+        if kind in NEEDS_DONOR and (donor is None or (donor.mesh is None and kind != "swap")):
             kind = "self-blend"
         forged, _ = forge_kind(kind, pristine, donor, sample_recipe(rng))
         geometry, degrade = int(rng.integers(2**31)), self._degradation(rng)
-        for image, label in ((pristine.image, 0.0), (forged, 1.0)):
-            yield _tensor(degrade(place(image, np.random.default_rng(geometry)))), label
+        made = 1 + KINDS_OF_MANIPULATION.index(MANIPULATES[kind])
+        for image, label, number in ((pristine.image, 0.0, GENUINE), (forged, 1.0, made)):
+            yield _tensor(degrade(place(image, np.random.default_rng(geometry)))), label, number, index
 
     def _donor(self, index: int, face: Face, pool: NDArray[np.int64], rng: np.random.Generator) -> Face | None:
         """Of a few other people's faces the one whose head is held most alike, as a forger would choose."""
@@ -76,8 +123,16 @@ class SampleStream(IterableDataset[tuple[Tensor, float]]):
         return (a.dataset, a.group or a.path) != (b.dataset, b.group or b.path)
 
 
-def _pools(store: Store, part: Draw) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    chosen = store.where(split="train", datasets=part.datasets)
+def class_of(row: Row) -> int:
+    """0 for a genuine face, from 1 the kind of manipulation, -1 for a fake of unknown kind (DFDC says of none)."""
+    if not row.is_fake:
+        return GENUINE
+    return 1 + KINDS_OF_MANIPULATION.index(row.kind) if row.kind in KINDS_OF_MANIPULATION else UNKNOWN_KIND
+
+
+def pools_of(store: Store, part: Draw, split: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions of the genuine and of the fake crops that a part of a mixture draws from in a split."""
+    chosen = store.where(split=split, datasets=part.datasets)
     fake = np.array([store.rows[i].is_fake for i in chosen], bool)
     real = chosen[~fake]
     if part.draw == "pairs":

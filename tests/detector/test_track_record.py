@@ -1,0 +1,69 @@
+"""A followed face's frames, as its findings and its logit are read from them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from vidguard.calibration import Platt, TrackReading
+from vidguard.detector.record import Sighting, TrackRecord, observation
+from vidguard.segments import SegmentBuilder
+from vidguard.temporal import FrameTokens, TemporalOutput, WindowedJudge
+from vidguard.types import Quality, Status
+from vidguard.weights import Calibration
+
+IDENTITY = Platt(slope=1.0, offset=0.0)
+OLDER = Calibration(IDENTITY, IDENTITY, IDENTITY, 0.5, 0.5, 0.5, "made up", "made up")
+NEWER = replace(OLDER, video_reading=TrackReading("frames", 0.2), finding_threshold=0.8)
+
+
+def as_they_are(embeddings, logits, times, valid) -> TemporalOutput:
+    return TemporalOutput(logits, logits.mean(1))
+
+
+def recorded(logits: list[float], calibration: Calibration, *, least: int = 2) -> TrackRecord:
+    """Eight frames a second with these logits."""
+    record = TrackRecord(
+        id=4,
+        builder=SegmentBuilder(1.0, 0.3),
+        windows=WindowedJudge(as_they_are),
+        calibration=calibration,
+        rule=None,
+        min_frames=least,
+        keep_history=True,
+    )
+    box, points = torch.tensor([0.0, 0, 80, 90]), torch.ones(5, 2)
+    for k, logit in enumerate(logits):
+        seen = observation(k / 8, box, points, 0.99, Quality(80, 100, 0, 0))
+        tokens = FrameTokens({}, torch.tensor([logit]), torch.tensor([k / 8], dtype=torch.float64))
+        record.add(Sighting(4, seen, tokens, b"\xff\xd8\xff\xd9"), k / 8, (k + 1) / 8)
+        record.take()
+    record.finish()
+    return record
+
+
+def test_findings_begin_and_end_with_frames_and_not_with_segments() -> None:
+    logits = [-2.0] * 100
+    logits[21:30] = [3.0] * 9  # 2.625 to 3.75 s
+    record = recorded(logits, NEWER)
+    (found,) = record.findings(0.8)
+    assert (found.track_id, found.start, found.end) == (4, 2.625, 3.75)
+    assert found.fake_prob == pytest.approx(1 / (1 + torch.tensor(-3.0).exp().item()), abs=1e-4)
+    assert not record.findings(0.99)
+
+
+def test_the_reading_of_the_weights_decides_what_a_face_scores() -> None:
+    logits = [-2.0] * 80
+    logits[20:36] = [3.0] * 16  # a fifth of the frames; two whole segments and parts of none
+    older, newer = (recorded(logits, c).track().fake_prob for c in (OLDER, NEWER))
+    assert newer == pytest.approx(Platt(1.0, 0.0)(3.0), abs=1e-4)
+    parts = sorted([s.logit for s in recorded(logits, OLDER).stretches], reverse=True)
+    assert older == pytest.approx(Platt(1.0, 0.0)(sum(parts[:5]) / 5), abs=1e-4)
+
+
+def test_a_face_that_is_not_judged_has_no_findings() -> None:
+    record = recorded([5.0] * 3, NEWER, least=4)
+    assert record.track().status is Status.TOO_SHORT
+    assert record.findings(0.5) == ()
