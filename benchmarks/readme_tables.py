@@ -41,6 +41,9 @@ def table() -> str:
         lines += ["", _peer(development["peer"])]
     lines += ["", *_degraded(validation)]
     lines += ["", *_in_time(json.loads((ROOT / "benchmarks/accuracy/results/temporal.json").read_text()))]
+    compared = ROOT / "benchmarks/accuracy/results/detectors.json"
+    if compared.is_file():
+        lines += ["", *detectors(json.loads(compared.read_text()))]
     speed = json.loads((ROOT / "benchmarks/speed/results/cpu.json").read_text())
     lines += ["", f"Speed ({speed['environment']['machine']}; `benchmarks/speed/speed.py`):", ""]
     lines += ["| Clip | Detects, frames/s | facenet-pytorch | Video analysed, s/s |", "|---|---|---|---|"]
@@ -79,6 +82,56 @@ def _in_time(measured: dict[str, Any]) -> list[str]:
         errors = f"{stretch['start_error_seconds']:.2f} / {stretch['end_error_seconds']:.2f}"
         lines.append(f"| {name} | {segment['auc']:.3f} | {low:.3f}–{high:.3f} | {stretch['mean_iou']:.2f} | {errors} |")
     return lines
+
+
+def detectors(measured: dict[str, Any]) -> list[str]:
+    """Every weight set on the same crops, and what it costs."""
+    rows = measured["detectors"]
+    columns = list(next(iter(rows.values()))["sets"])
+    licences = sorted({row["licence"] for row in rows.values()})
+    lines = [
+        f"Detectors on the same validation crops, at most {measured['crops_at_most']} of a data set "
+        "(`benchmarks/accuracy/detectors.py`): frame AUC",
+        "with its 95 % interval, below it accuracy / equal error rate. † marks those that learnt from the data set's",
+        "training split; clips: AUC of whole faces in pristine clips and forgeries of them.",
+        "",
+        f"| Detector | {' | '.join(columns)} | clips | Parameters | ms a face | MB | Licence |",
+        "|---|" + "---|" * (len(columns) + 5),
+    ]
+    for name, row in rows.items():
+        cells = [_compared(row["sets"][column]) for column in columns]
+        cells.append(_auc(row["clips"]) if row["clips"] else "–")
+        cells += [f"{row['parameters']:,}", f"{row['ms_a_face']:.1f}", f"{row['file_bytes'] / 1e6:.1f}"]
+        lines.append(f"| {name} | {' | '.join(cells)} | {licences.index(row['licence']) + 1} |")
+    lines += ["", "Licences: " + "; ".join(f"({k}) {text}" for k, text in enumerate(licences, 1)) + "."]
+    naming = {name: row["kinds"] for name, row in rows.items() if row["kinds"]}
+    return [*lines, "", *_kinds(naming)] if naming else lines
+
+
+def _kinds(naming: dict[str, dict[str, Any]]) -> list[str]:
+    """Of the genuine faces and of each kind of manipulation the share that a detector calls what they are."""
+    classes = list(dict.fromkeys(name for found in naming.values() for name in found["classes"]))
+    lines = [
+        "Kinds of manipulation, named on validation samples of known kind: share of each called what it is, and their "
+        "mean:",
+        "",
+        f"| Detector | {' | '.join(classes)} | mean | 95 % |",
+        "|---|" + "---|" * (len(classes) + 2),
+    ]
+    for name, found in naming.items():
+        right = {
+            c: row[k] / sum(row) for k, (c, row) in enumerate(zip(found["classes"], found["confusion"])) if sum(row)
+        }
+        cells = [f"{right[c]:.2f}" if c in right else "–" for c in classes]
+        interval = "–".join(f"{bound:.2f}" for bound in found["accuracy_95"] or ())
+        lines.append(f"| {name} | {' | '.join(cells)} | {found['accuracy']:.2f} | {interval} |")
+    return lines
+
+
+def _compared(f: dict[str, Any]) -> str:
+    low, high = f["auc_95"]
+    mark = "†" if f["learnt_from"] else ""
+    return f"{f['auc']:.3f}{mark} ({low:.2f}–{high:.2f})<br>{f['accuracy']:.2f} / {f['eer']:.2f}"
 
 
 def _peer(peer: dict[str, Any]) -> str:

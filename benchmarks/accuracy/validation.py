@@ -23,11 +23,12 @@ from rich.progress import track as progress
 
 from vidguard.detector.judge import Judge, load_judge
 from vidguard.forge import h264, jpeg, rescale
-from vidguard.metrics import accuracy, auc, bootstrap_auc, clopper_pearson_interval, expected_calibration_error
+from vidguard.metrics import accuracy, auc, bootstrap_auc, clopper_pearson_interval, eer, expected_calibration_error
 from vidguard.training.material import Store, open_store
 from vidguard.weights import Calibration, find_weights
 
 Picture = NDArray[np.uint8]
+Change = Callable[[Picture], Picture]
 _GENERATED: Final = ("stylegan_140k", "stylegan2_tpdne", "stylegan3", "stylegan_vedant", "sd3_fakerjs")
 SETS: Final = {
     "dfdc": ("dfdc",),
@@ -36,7 +37,7 @@ SETS: Final = {
     "generated": (*_GENERATED, "ffhq", "uscongress", "vedant_stock"),
     "openforensics (GAN swap)": ("openforensics",),
 }
-DEGRADED: Final[dict[str, Callable[[Picture], Picture]]] = {
+DEGRADED: Final[dict[str, Change]] = {
     "H.264 crf 35": lambda picture: h264([picture], 35)[0],
     "half size": lambda picture: rescale(picture, 0.5),
     "blur, sigma 1.5 px": lambda picture: np.asarray(cv2.GaussianBlur(picture, (0, 0), 1.5), np.uint8),
@@ -67,18 +68,13 @@ def main(
         "sets": {},
         "degraded": {},
     }
-    for name, datasets in SETS.items():
-        # crops of the sets of generated faces come in different files: both classes get one more, equal encoding
-        alike = (lambda picture: jpeg(picture, 75)) if name == "generated" else None
-        index = crops.where(split="val", datasets=datasets)
-        if limit is not None:
-            index = np.random.default_rng(1).permutation(index)[:limit]
-        result["sets"][name] = _figures(judge, calibration, crops, index, alike)
+    for name in SETS:
+        result["sets"][name] = figures(judge, calibration, crops, *validation_crops(crops, name, limit))
     for name in ("dfdc", "mesonet"):
         index = rng.permutation(crops.where(split="val", datasets=SETS[name]))[: min(limit or _SAMPLE, _SAMPLE)]
         rows = {"as it is": None, **DEGRADED}
         result["degraded"][name] = {
-            label: _figures(judge, calibration, crops, index, change)["fused"]
+            label: figures(judge, calibration, crops, index, change)["fused"]
             for label, change in progress(rows.items(), description=f"{name}, degraded")
         }
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -86,30 +82,43 @@ def main(
     typer.echo(json.dumps(result, indent=1))
 
 
-def _figures(
-    judge: Judge,
-    calibration: Calibration,
-    store: Store,
-    index: NDArray[np.int64],
-    change: Callable[[Picture], Picture] | None,
+def validation_crops(store: Store, name: str, limit: int | None) -> tuple[NDArray[np.int64], Change | None]:
+    """Positions of the crops of one of the `SETS`, and what is done to each of them before it is judged.
+
+    limit: as many at most, seeded, half of them of each class where it has so many.
+    """
+    # crops of the sets of generated faces come in different files: both classes get one more, equal encoding
+    alike = (lambda picture: jpeg(picture, 75)) if name == "generated" else None
+    index = store.where(split="val", datasets=SETS[name])
+    if limit is None:
+        return index, alike
+    index = np.random.default_rng(1).permutation(index)
+    truth = np.array([store.rows[i].is_fake for i in index], bool)
+    return np.sort(np.concatenate([index[truth][: limit // 2], index[~truth][: limit // 2]])), alike
+
+
+def figures(
+    judge: Judge, calibration: Calibration, store: Store, index: NDArray[np.int64], change: Change | None
 ) -> dict[str, Any]:
+    """What the fusion and each encoder make of crops: AUC with an interval by source, and decisions by the fusion."""
     truth = np.array([store.rows[i].is_fake for i in index])
     # a crop of unknown source stands for itself
     groups = [store.rows[i].group or store.rows[i].path for i in index]
     scores = _scores(judge, store, index, change)
-    figures: dict[str, Any] = {"real": int((~truth).sum()), "fake": int(truth.sum()), "sources": len(set(groups))}
+    found: dict[str, Any] = {"real": int((~truth).sum()), "fake": int(truth.sum()), "sources": len(set(groups))}
     for name, values in scores.items():
         low, high = bootstrap_auc(truth, values, groups, rounds=500)
-        figures[name] = {"auc": round(auc(truth, values), 4), "auc_95": [round(low, 4), round(high, 4)]}
+        found[name] = {"auc": round(auc(truth, values), 4), "auc_95": [round(low, 4), round(high, 4)]}
     probabilities = np.array([calibration.frame(float(v)) for v in scores["fused"]])
-    figures["fused"] |= {
+    found["fused"] |= {
         "accuracy": round(accuracy(truth, probabilities), 4),
+        "eer": round(eer(truth, scores["fused"]), 4),
         "ece": round(expected_calibration_error(truth, probabilities), 4),
         "mean_stated": round(float(probabilities.mean()), 4),
         "genuine": _flagged(probabilities[~truth], calibration),
         "manipulated": _flagged(probabilities[truth], calibration),
     }
-    return figures
+    return found
 
 
 def _flagged(probabilities: NDArray[np.float64], calibration: Calibration) -> dict[str, Any]:
@@ -129,7 +138,7 @@ def _flagged(probabilities: NDArray[np.float64], calibration: Calibration) -> di
 
 
 def _scores(
-    judge: Judge, store: Store, index: NDArray[np.int64], change: Callable[[Picture], Picture] | None
+    judge: Judge, store: Store, index: NDArray[np.int64], change: Change | None
 ) -> dict[str, NDArray[np.float32]]:
     """Logits (N,) of the fusion and of every encoder."""
     parts: dict[str, list[NDArray[np.float32]]] = {}

@@ -20,6 +20,8 @@ Examples:
 
   vidguard train detectors-v1 --encoder mislnet --material INDEX.csv --work runs/detectors-v1
 
+  vidguard train ensemble-v1 --work runs/detectors-v1
+
   vidguard train base-v1 --only card --development benchmarks/accuracy/results/base-v1.json
 
 A manifest has the columns path,label,kind,dataset,split,group: paths relative to it, label real or fake, split train or

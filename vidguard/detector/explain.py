@@ -110,6 +110,8 @@ def evidence_map(encoder: nn.Module, crop: Tensor) -> tuple[float, NDArray[np.fl
     try:
         with torch.enable_grad():
             logit = encoder(crop.contiguous(memory_format=torch.channels_last)).fake_logit[0]
+            if not maps:  # statistics of the crop as a whole: no place adds anything
+                return logit.item(), np.zeros((1, 1), np.float32)
             (slope,) = torch.autograd.grad(logit, maps[-1])
     finally:
         for hook in hooks:

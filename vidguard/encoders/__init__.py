@@ -14,6 +14,7 @@ from vidguard.encoders.amten import (
 )
 from vidguard.encoders.base import CROP, Encoder, EncoderOutput, prepare_crops
 from vidguard.encoders.efficientnet_lite import EfficientNetLite0
+from vidguard.encoders.fingerprint import ColorSvm, FingerprintEncoder, SpectrumLr, SpectrumSvm
 from vidguard.encoders.high_pass_cnn import HighPassCnn
 from vidguard.encoders.meso import Meso4, MesoInception4
 from vidguard.encoders.mislnet import MislNet
@@ -33,6 +34,9 @@ ENCODERS: Final[dict[str, type[Encoder]]] = {
     "xception": Xception,
     "mobilenet_v2": MobileNetV2,
     "efficientnet_lite0": EfficientNetLite0,
+    "spectrum-lr": SpectrumLr,
+    "spectrum-svm": SpectrumSvm,
+    "color-svm": ColorSvm,
 }
 
 __all__ = [
@@ -44,14 +48,18 @@ __all__ = [
     "AmtenNetHighPass",
     "AmtenNetNone",
     "AmtenNetSrm",
+    "ColorSvm",
     "EfficientNetLite0",
     "Encoder",
     "EncoderOutput",
+    "FingerprintEncoder",
     "HighPassCnn",
     "Meso4",
     "MesoInception4",
     "MislNet",
     "MobileNetV2",
+    "SpectrumLr",
+    "SpectrumSvm",
     "Xception",
     "prepare_crops",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from vidguard.fingerprints.color import color_statistics
 from vidguard.fingerprints.face import native_face
 from vidguard.fingerprints.fingerprint import KINDS, Fingerprint, load_fingerprint, save_fingerprint
-from vidguard.fingerprints.fit import fit_fingerprint
+from vidguard.fingerprints.fit import fit_fingerprint, fit_small, require_scikit_learn
 from vidguard.fingerprints.spectrum import azimuthal_spectrum
 
 __all__ = [
@@ -17,7 +17,9 @@ __all__ = [
     "azimuthal_spectrum",
     "color_statistics",
     "fit_fingerprint",
+    "fit_small",
     "load_fingerprint",
     "native_face",
+    "require_scikit_learn",
     "save_fingerprint",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -28,10 +29,9 @@ def fit_fingerprint(
     """
     if kind not in KINDS:
         raise InputError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
-    try:
-        from sklearn.model_selection import StratifiedGroupKFold
-    except ImportError as error:
-        raise InputError("fitting a fingerprint needs: pip install 'vidguard[train]'") from error
+    require_scikit_learn()
+    from sklearn.model_selection import StratifiedGroupKFold
+
     names = np.asarray(groups)
     if min(len(set(names[is_fake])), len(set(names[~is_fake]))) < _FOLDS:
         raise InputError(f"fitting needs genuine and fake faces of at least {_FOLDS} groups each")
@@ -41,6 +41,37 @@ def fit_fingerprint(
     # the mean weight of a class is 1 for both: P(fake) is 0.5 where the classes are equally likely
     weights = np.where(is_fake, 0.5 / is_fake.mean(), 0.5 / (1 - is_fake.mean()))
     return _fit(kind, features, is_fake, _platt(unseen, is_fake, weights), trained_on)
+
+
+def require_scikit_learn() -> None:
+    """Raise InputError where it isn't installed."""
+    if importlib.util.find_spec("sklearn") is None:
+        raise InputError("fitting a fingerprint needs: pip install 'vidguard[train]'")
+
+
+def fit_small(
+    kind: str, features: Floats, is_fake: NDArray[np.bool_], *, vectors: int, seed: int, trained_on: str
+) -> Fingerprint:
+    """Fit one of the `KINDS` without calibration, a kernel's machine on no more than this number of vectors.
+
+    They are faces drawn at random, each of which weighs what a linear machine on its kernel gives it: a reduced support
+    vector machine (Lee & Mangasarian, SDM 2001). Raises InputError without scikit-learn.
+    """
+    require_scikit_learn()
+    gamma, uncalibrated = KINDS[kind].gamma, Platt(1.0, 0.0)
+    if gamma is None:
+        return _fit(kind, features, is_fake, uncalibrated, trained_on)
+    from sklearn.metrics.pairwise import rbf_kernel
+    from sklearn.svm import LinearSVC
+
+    rng = np.random.default_rng(seed)
+    chosen = features[rng.choice(len(features), vectors, replace=len(features) < vectors)]
+    machine = LinearSVC(C=_RBF_C, class_weight="balanced", dual=False).fit(
+        rbf_kernel(features, chosen, gamma=gamma), is_fake
+    )
+    none, size = np.zeros(features.shape[1]), np.ones(features.shape[1])
+    weights, constant = machine.coef_[0], float(machine.intercept_[0])
+    return Fingerprint(kind, none, size, chosen, weights, constant, uncalibrated, trained_on)
 
 
 def _platt(decisions: Floats, is_fake: NDArray[np.bool_], weights: Floats) -> Platt:

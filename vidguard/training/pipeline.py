@@ -18,11 +18,13 @@ from vidguard.faces.mesh import FaceMesh
 from vidguard.training.calibrate import calibrate, encoder_figures, fit_fusion
 from vidguard.training.checkpoint import Say, digest, final_digest, is_made
 from vidguard.training.export import export, passport_of, write_card
+from vidguard.training.fit import fit_encoder
 from vidguard.training.frames import load_trained, train_encoder
+from vidguard.training.kinds import name_kinds
 from vidguard.training.listing import list_material
 from vidguard.training.material import MADE_FROM, Store, build_store, open_store
 from vidguard.training.meshes import find_meshes
-from vidguard.training.recipe import Recipe
+from vidguard.training.recipe import Recipe, settings_of
 from vidguard.training.sequences import MIN_FRAMES, forged_sequences, kept_sequences, single_frames
 from vidguard.training.sequences import Sequence as Track
 from vidguard.training.temporal import train_temporal
@@ -42,7 +44,7 @@ def train(
     """
     stages: dict[str, Callable[[Say], None]] = {
         "prepare": partial(prepare, recipe, material, work, workers),
-        **{name: partial(_encoder, name, recipe, work, workers) for name in recipe.encoders},
+        **{name: partial(_encoder, name, recipe, work, workers) for name in recipe.names},
         "temporal": partial(temporal, recipe, work, out),
     }
     if only is not None and only not in stages:
@@ -110,6 +112,9 @@ def temporal(recipe: Recipe, work: Path, out: Path, say: Say) -> None:
     calibration, levels = calibrate(judge, validation)
     shown: dict[str, Any] = {"validation": levels, "encoders": encoder_figures(judge, validation)}
     shown["temporal"] = {"validation_loss_by_epoch": [round(loss, 4) for loss in history]}
+    if recipe.kinds is not None:
+        shown["kinds"] = name_kinds(judge, recipe, store, work / "kinds.safetensors", inputs=_inputs(recipe, work))
+        say(f"temporal: validation accuracy of kinds {shown['kinds']['accuracy']:.3f}, classes weighing the same")
     shown["trained_from"] = wanted
     export(judge, passport_of(judge, recipe, calibration, shown, learnt_from(recipe, store)), recipe, out)
     write_card(out, recipe.name)
@@ -142,7 +147,7 @@ def _training(recipe: Recipe, store: Store, judge: Judge) -> list[Track]:
 
 def learnt_from(recipe: Recipe, store: Store) -> tuple[str, ...]:
     """Data sets that an encoder's mixture draws from, and those of the transformer's tracks."""
-    drawn = {dataset for name in recipe.encoders for part in recipe.mixture_of(name) for dataset in part.datasets}
+    drawn = {dataset for name in recipe.names for part in recipe.mixture_of(name) for dataset in part.datasets}
     tracks = store.tracks(split=_temporal_split(store), minimum=MIN_FRAMES)
     followed = {store.rows[track[0]].dataset for track in tracks}
     return tuple(sorted(followed | {r.dataset for r in store.rows if r.split == "train" and r.dataset in drawn}))
@@ -153,7 +158,11 @@ def _temporal_split(store: Store) -> str:
 
 
 def _encoder(name: str, recipe: Recipe, work: Path, workers: int, say: Say) -> None:
-    train_encoder(name, recipe, _store(recipe, work), work, say=say, workers=workers)
+    store = _store(recipe, work)
+    if name in recipe.fitted:
+        fit_encoder(name, recipe, store, work, say=say)
+    else:
+        train_encoder(name, recipe, store, work, say=say, workers=workers)
 
 
 def _store(recipe: Recipe, work: Path) -> Store:
@@ -178,7 +187,7 @@ def _require(file: Path, wanted: str) -> None:
 
 def _assemble(recipe: Recipe, work: Path, store: Store, say: Say) -> Judge:
     torch.manual_seed(recipe.seed)
-    judge = Judge(tuple(recipe.encoders), {})
+    judge = Judge(recipe.names, {})
     for name in judge.names:
         file = work / f"{name}.safetensors"
         if not is_made(file, final_digest(recipe, name, store.made_from), say):
@@ -188,13 +197,13 @@ def _assemble(recipe: Recipe, work: Path, store: Store, say: Say) -> Judge:
 
 
 def _weights_digest(recipe: Recipe, work: Path) -> str:
-    return digest(asdict(recipe), _inputs(recipe, work))
+    return digest(settings_of(recipe), _inputs(recipe, work))
 
 
 def _inputs(recipe: Recipe, work: Path) -> list[str | int | None]:
     """What tells one set of crops and encoders from another; of the crops, many GB, their sizes must do."""
     store = work / "store"
-    files = [store / "rows.csv", *(work / f"{name}.safetensors" for name in sorted(recipe.encoders))]
+    files = [store / "rows.csv", *(work / f"{name}.safetensors" for name in sorted(recipe.names))]
     sizes = [file.stat().st_size if file.is_file() else None for file in (store / "crops.npy", store / "meshes.npy")]
     return [*(hashlib.sha256(file.read_bytes()).hexdigest() for file in files), _read(store / MADE_FROM), *sizes]
 
