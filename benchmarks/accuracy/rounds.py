@@ -1,0 +1,88 @@
+"""How much of an encoder's last round to keep: validation frame AUC of its mixtures with the round before.
+
+    python benchmarks/accuracy/rounds.py --work WORK --out RESULT.json
+
+--work is the folder of a training whose encoder has run at least two rounds. What wins here becomes `last_round_share`
+in the recipe; one share serves all kinds of material, so it is chosen on all of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.progress import track as progress
+from safetensors.torch import load_file
+from validation import DEGRADED, SETS
+
+from vidguard.encoders import ENCODERS, Encoder
+from vidguard.forge import jpeg
+from vidguard.metrics import auc
+from vidguard.training.frames import encode
+from vidguard.training.material import Store, open_store
+from vidguard.training.recipe import load_recipe
+
+Picture = NDArray[np.uint8]
+_SHARES: Final = (0.0, 0.3, 0.5, 0.7, 1.0)
+_CHANGED: Final[dict[str, dict[str, Callable[[Picture], Picture]]]] = {
+    "dfdc": {"dfdc, H.264 crf 35": DEGRADED["H.264 crf 35"]},
+    # their files differ between the classes: both get one more, equal encoding
+    "generated": {"generated": lambda picture: jpeg(picture, 75)},
+}
+
+
+def main(
+    work: Annotated[Path, typer.Option(help="Folder of a training.")],
+    out: Annotated[Path, typer.Option(help="Result file to write.")],
+    recipe: Annotated[str, typer.Option(help="Its recipe.")] = "base-v1",
+    encoder: Annotated[str, typer.Option(help="The encoder.")] = "efficientnet_lite0",
+    limit: Annotated[int, typer.Option(help="Crops of a set.")] = 1000,
+) -> None:
+    """Score every mixture on the same crops."""
+    last = len(load_recipe(recipe).encoders[encoder].rounds) - 1
+    before, after = (load_file(work / f"{encoder}.round{number}.safetensors") for number in (last - 1, last))
+    material = _material(open_store(work / "store"), limit)
+    rows = {}
+    for share in progress(_SHARES, description="shares"):
+        model = ENCODERS[encoder]()
+        mixed = {k: before[k].lerp(v, share) if v.is_floating_point() else v for k, v in after.items()}
+        model.load_state_dict(mixed)
+        rows[f"{share:g}"] = _figures(model.eval(), material)
+    result = {
+        "what": f"frame AUC on up to {limit} validation crops a set, by the last round's share of the weights",
+        "recipe": recipe,
+        "encoder": encoder,
+        "shares": rows,
+    }
+    out.write_text(json.dumps(result, indent=1) + "\n")
+    typer.echo(json.dumps(result, indent=1))
+
+
+def _material(store: Store, limit: int) -> dict[str, tuple[Picture, NDArray[np.bool_]]]:
+    """By name of a set crops (N, S, S, 3) and whether they are fake."""
+    material = {}
+    for name, datasets in SETS.items():
+        index = np.sort(np.random.default_rng(1).permutation(store.where(split="val", datasets=datasets))[:limit])
+        truth = np.array([store.rows[i].is_fake for i in index])
+        crops = np.asarray(store.crops[index])
+        if name != "generated":
+            material[name] = crops, truth
+        for label, change in _CHANGED.get(name, {}).items():
+            material[label] = np.stack([change(crop) for crop in crops]), truth
+    return material
+
+
+def _figures(model: Encoder, material: dict[str, tuple[Picture, NDArray[np.bool_]]]) -> dict[str, Any]:
+    figures = {}
+    for name, (crops, truth) in material.items():
+        figures[name] = round(auc(truth, encode(model, crops, np.arange(len(crops)))[1]), 4)
+    return figures | {"mean": round(float(np.mean(list(figures.values()))), 4)}
+
+
+if __name__ == "__main__":
+    typer.run(main)
