@@ -9,7 +9,6 @@ in the recipe; one share serves all kinds of material, so it is chosen on all of
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -18,10 +17,9 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track as progress
 from safetensors.torch import load_file
-from validation import DEGRADED, SETS
+from validation import DEGRADED, SETS, validation_crops
 
 from vidguard.encoders import ENCODERS, Encoder
-from vidguard.forge import jpeg
 from vidguard.metrics import auc
 from vidguard.training.frames import encode
 from vidguard.training.material import Store, open_store
@@ -29,11 +27,7 @@ from vidguard.training.recipe import load_recipe
 
 Picture = NDArray[np.uint8]
 _SHARES: Final = (0.0, 0.3, 0.5, 0.7, 1.0)
-_CHANGED: Final[dict[str, dict[str, Callable[[Picture], Picture]]]] = {
-    "dfdc": {"dfdc, H.264 crf 35": DEGRADED["H.264 crf 35"]},
-    # their files differ between the classes: both get one more, equal encoding
-    "generated": {"generated": lambda picture: jpeg(picture, 75)},
-}
+_HARDEST: Final = "H.264 crf 35"
 
 
 def main(
@@ -66,14 +60,13 @@ def main(
 def _material(store: Store, limit: int) -> dict[str, tuple[Picture, NDArray[np.bool_]]]:
     """By name of a set crops (N, S, S, 3) and whether they are fake."""
     material = {}
-    for name, datasets in SETS.items():
-        index = np.sort(np.random.default_rng(1).permutation(store.where(split="val", datasets=datasets))[:limit])
+    for name in SETS:
+        index, change = validation_crops(store, name, limit)
         truth = np.array([store.rows[i].is_fake for i in index])
-        crops = np.asarray(store.crops[index])
-        if name != "generated":
-            material[name] = crops, truth
-        for label, change in _CHANGED.get(name, {}).items():
-            material[label] = np.stack([change(crop) for crop in crops]), truth
+        changes = {name: change} | ({f"{name}, {_HARDEST}": DEGRADED[_HARDEST]} if name == "dfdc" else {})
+        for label, each in changes.items():
+            crops = [np.asarray(store.crops[i]) for i in index]
+            material[label] = np.stack([crop if each is None else each(crop) for crop in crops]), truth
     return material
 
 

@@ -34,4 +34,5 @@ def small_store(track: int = 10) -> Store:
 
 def small_recipe(*rounds: Round, bfloat16: bool = False, datasets: tuple[str, ...] = ("dfdc",)) -> Recipe:
     quick = EncoderRecipe(rounds, 4, 0.01, bfloat16, 0.9)
-    return replace(load_recipe("base-v1"), encoders={NAME: quick}, mixture=(Draw("labelled", datasets, 1.0),))
+    mixture = (Draw("labelled", datasets, 1.0),)
+    return replace(load_recipe("base-v1"), encoders={NAME: quick}, mixture=mixture, kinds=None)

@@ -158,7 +158,7 @@ def test_settings_for_kinds_change_digests_only_where_they_are_used() -> None:
 
 def test_a_set_of_an_encoder_that_learnt_kinds_is_named_so() -> None:
     assert load_recipe("detectors-v1").of_encoder("amtennet").name == "amtennet-kind"
-    assert load_recipe("base-v1").of_encoder("amtennet").name == "amtennet"
+    assert load_recipe("base-v1").of_encoder("efficientnet_lite0").name == "efficientnet_lite0"
 
 
 def clouds(count: int, classes: tuple[int, ...], seed: int) -> Embedded:

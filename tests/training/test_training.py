@@ -33,7 +33,7 @@ from vidguard.training.recipe import Draw, MaterialRecipe, Recipe, load_recipe
 from vidguard.training.samples import SampleStream
 from vidguard.training.sequences import MIN_FRAMES, Sequence, forged_sequences
 from vidguard.training.temporal import collate, in_few_dimensions, train_temporal
-from vidguard.weights import Calibration, find_weights
+from vidguard.weights import Calibration, find_weights, read_tensors
 
 
 def test_shipped_recipes_load_and_a_misspelt_one_is_refused(tmp_path: Path) -> None:
@@ -55,14 +55,14 @@ def test_shipped_recipes_load_and_a_misspelt_one_is_refused(tmp_path: Path) -> N
         ("seed = 20261121", "seed = -1", "seed"),
         ("video_frames_per_second = 8.0", "video_frames_per_second = 0.0", r"material\.video_frames_per_second"),
         ("max_frames_per_track = 64", "max_frames_per_track = 0", r"material\.max_frames_per_track"),
-        ("weight = 0.28", "weight = -0.28", r"mixture\.0\.weight"),
-        ("weight = 0.28", "weight = inf", r"mixture\.0\.weight"),
+        ("weight = 0.15", "weight = -0.15", r"mixture\.0\.weight"),
+        ("weight = 0.15", "weight = inf", r"mixture\.0\.weight"),
         ("steps = 1900", "steps = 0", r"encoders\.efficientnet_lite0\.rounds\.0\.steps"),
         ("learning_rate = 4.0e-4", "learning_rate = nan", r"rounds\.1\.learning_rate"),
         ("weight_decay = 0.02", "weight_decay = -0.02", "weight_decay"),
-        ("ema_decay = 0.98", "ema_decay = 1.0", r"mesoinception4\.ema_decay"),
+        ("ema_decay = 0.995", "ema_decay = 1.0", r"efficientnet_lite0\.ema_decay"),
         ("last_round_share = 0.7", "last_round_share = 1.0", r"efficientnet_lite0\.last_round_share"),
-        ("degraded = 0.25", "degraded = 25", r"mesoinception4\.degraded"),
+        ("batch = 64", "batch = 64\ndegraded = 25", r"efficientnet_lite0\.degraded"),
         ("batch = 32", "batch = 0", r"temporal\.batch"),
         ("epochs = 12", "epochs = -1", r"temporal\.epochs"),
         ("forgeries_per_track = 3", "forgeries_per_track = 0", r"temporal\.forgeries_per_track"),
@@ -231,7 +231,11 @@ def test_the_transformer_learns_and_an_exported_set_answers_like_the_trained_one
     shown = {"validation": figures, "encoders": {}, "temporal": {"validation_loss_by_epoch": history}}
     export(judge, passport_of(judge, recipe, calibration, shown, ("made up",)), recipe, tmp_path)
     write_card(tmp_path, recipe.name)
-    loaded, passport = load_judge(find_weights(folder=tmp_path))
+    entry = find_weights(folder=tmp_path)
+    stored = read_tensors(entry)
+    assert {v.dtype for v in stored.values() if v.ndim >= 2} == {torch.float16}
+    loaded, passport = load_judge(entry)
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
     assert passport.calibration == calibration
     for key, value in golden(judge).items():
         # memory formats differ between the two, and with them the order of sums

@@ -48,7 +48,7 @@ class Sequence:
 
 
 def forged_sequences(store: Store, judge: Judge, *, split: str, forgeries: int, seed: int) -> Iterator[Sequence]:
-    """Every track of a split once pristine (degraded) for each two forged versions, encoded.
+    """Every track of a split once pristine (degraded) for every two forged versions, at least once; encoded.
 
     Faces are swapped between groups only: a person's own face on it would be a forgery without a trace.
     """
@@ -60,7 +60,7 @@ def forged_sequences(store: Store, judge: Judge, *, split: str, forgeries: int, 
         row = store.rows[index[0]]
         times = np.array([store.rows[i].time for i in index])
         strangers = [track for track, source in zip(tracks, sources) if source != sources[number]]
-        for version in range(forgeries + forgeries // 2):
+        for version in range(forgeries + max(forgeries // 2, 1)):
             frames, is_fake = [face.image for face in faces], np.zeros(len(index), bool)
             if version < forgeries:
                 stretch = _stretch(times, rng)
