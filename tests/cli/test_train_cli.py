@@ -129,7 +129,7 @@ def test_pictures_alone_make_a_set_whose_transformer_is_untrained(
     judge, passport = load_judge(find_weights("tiny", tmp_path / "out"))
     assert passport.figures["temporal"] == {"validation_loss_by_epoch": []}
     assert not judge.temporal.frame_head.weight.any()
-    assert "wasn't trained, for want of videos" in (tmp_path / "out" / "tiny" / "CARD.md").read_text()
+    assert "wasn't trained: segments and videos" in (tmp_path / "out" / "tiny" / "CARD.md").read_text()
 
 
 @pytest.mark.parametrize(
