@@ -288,6 +288,11 @@ class WeightsInfo:
     finding_threshold: Probability | None = None
     """A video's findings are told by frames: two at or above it open one. None: suspicious segments are merged."""
 
+    @property
+    def finding_from(self) -> float:
+        """The probability that a finding begins at, of frames or else of segments."""
+        return self.segment_threshold if self.finding_threshold is None else self.finding_threshold
+
 
 @dataclass(frozen=True, config=_STRICT)
 class Decision:

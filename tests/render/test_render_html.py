@@ -167,3 +167,10 @@ def test_hours_of_video_draw_a_bounded_picture():
 def test_findings_below_the_threshold_are_not_hidden():
     report = replace(two_faces(), fake_prob=0.4)
     assert Page(render_html(report)).text("h1") == "Below the threshold, but one stretch stands out"
+
+
+@pytest.mark.parametrize(("opens", "said"), [(None, "70%"), (0.83, "83%")])
+def test_the_timeline_shows_where_findings_begin(opens, said):
+    report = two_faces()
+    page = render_html(replace(report, weights=replace(report.weights, finding_threshold=opens)))
+    assert f"a finding begins at {said}" in page

@@ -246,6 +246,7 @@ def _weights_facts(report: Report) -> tuple[tuple[str, str], ...]:
         ("Name", weights.name),
         ("Encoders", ", ".join(weights.encoders)),
         ("Segment threshold", percent(weights.segment_threshold)),
+        ("A finding begins at", percent(weights.finding_from)),
         ("Threshold", f"{percent(weights.threshold)}: {weights.threshold_note}"),
         ("SHA-256", weights.sha256),
     )
