@@ -159,7 +159,7 @@ def merge_findings(segments: Sequence[Segment], threshold: float, gap_seconds: f
             runs[-1].append(segment)
         else:
             runs.append([segment])
-    return tuple(_finding(run) for run in runs)
+    return tuple(_finding(run[0].track_id, run, [s.fake_prob or 0.0 for s in run]) for run in runs)
 
 
 def find_stretches(frames: Sequence[Interval], fake_probs: Sequence[float], opens: float) -> list[slice]:
@@ -188,33 +188,19 @@ def findings_of(
     track_id: int, frames: Sequence[Interval], fake_probs: Sequence[float], opens: float
 ) -> tuple[Finding, ...]:
     """The findings of one track, told by its frames (`find_stretches`)."""
-    found = []
-    for run in find_stretches(frames, fake_probs, opens):
-        parts, values = frames[run], fake_probs[run]
-        peak = max(range(len(parts)), key=lambda k: values[k])
-        mean = sum(p * f.seconds for p, f in zip(values, parts)) / sum(f.seconds for f in parts)
-        found.append(
-            Finding(
-                start=parts[0].start,
-                end=parts[-1].end,
-                track_id=track_id,
-                fake_prob=min(mean, 1.0),
-                peak_time=(parts[peak].start + parts[peak].end) / 2,
-                peak_fake_prob=values[peak],
-            )
-        )
-    return tuple(found)
+    runs = find_stretches(frames, fake_probs, opens)
+    return tuple(_finding(track_id, frames[run], fake_probs[run]) for run in runs)
 
 
-def _finding(run: list[Segment]) -> Finding:
-    probabilities = [s.fake_prob for s in run if s.fake_prob is not None]
-    peak = max(run, key=lambda s: s.fake_prob or 0.0)
-    mean = sum(p * s.seconds for p, s in zip(probabilities, run)) / sum(s.seconds for s in run)
+def _finding(track_id: int, parts: Sequence[Interval], fake_probs: Sequence[float]) -> Finding:
+    """One finding of adjacent segments or frames, each with its probability."""
+    peak = max(range(len(parts)), key=lambda k: fake_probs[k])
+    mean = sum(p * part.seconds for p, part in zip(fake_probs, parts)) / sum(part.seconds for part in parts)
     return Finding(
-        start=run[0].start,
-        end=run[-1].end,
-        track_id=run[0].track_id,
+        start=parts[0].start,
+        end=parts[-1].end,
+        track_id=track_id,
         fake_prob=min(mean, 1.0),
-        peak_time=(peak.start + peak.end) / 2,
-        peak_fake_prob=max(probabilities),
+        peak_time=(parts[peak].start + parts[peak].end) / 2,
+        peak_fake_prob=fake_probs[peak],
     )
