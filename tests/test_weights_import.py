@@ -21,7 +21,7 @@ from vidguard.detector import load_judge
 from vidguard.detector.golden import golden
 from vidguard.encoders import ENCODERS
 from vidguard.errors import InputError, WeightsError
-from vidguard.published import ARCHITECTURES, import_weights, read_encoder
+from vidguard.published import import_weights, read_encoder
 from vidguard.weights import Calibration, find_weights, list_weights, read_passport, read_tensors
 
 AUTHORS = Path(__file__).parents[2] / "shared" / "data" / "published"
@@ -133,7 +133,7 @@ def pictures() -> np.ndarray:
     return np.stack([face, ramp, noise]).astype(np.uint8)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", NORMS)
 def test_an_imported_set_gives_one_minus_the_keras_networks_output(architecture: str, tmp_path: Path) -> None:
     layers = random_layers(architecture)
     file = write_keras(tmp_path / "net.h5", layers, first=5)
@@ -308,13 +308,12 @@ def test_damaged_files_and_pickles_are_refused(tmp_path: Path, monkeypatch: pyte
             read_encoder(path, "meso4")
     for content in (b"", b"<html>", bytes(100)):
         path.write_bytes(content)
-        with pytest.raises(WeightsError, match=r"neither a Keras \.h5 file nor safetensors"):
+        with pytest.raises(WeightsError, match=r"no Keras \.h5 file, no torch\.save file and no safetensors"):
             read_encoder(path, "meso4")
-    for zipped in (True, False):
-        torch.save(ENCODERS["meso4"]().state_dict(), path, _use_new_zipfile_serialization=zipped)
-        with pytest.raises(WeightsError, match=re.escape("safetensors.torch.save_file")):
-            read_encoder(path, "meso4")
-    path.write_bytes(good + bytes(16 << 20))
+    torch.save(ENCODERS["meso4"]().state_dict(), path, _use_new_zipfile_serialization=False)
+    with pytest.raises(WeightsError, match="bare pickle"):
+        read_encoder(path, "meso4")
+    path.write_bytes(good + bytes(17 << 20))
     with pytest.raises(WeightsError, match="larger than 16 MiB"):
         read_encoder(path, "meso4")
     with pytest.raises(WeightsError, match="can't be read"):

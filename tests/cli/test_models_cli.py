@@ -131,6 +131,7 @@ def test_what_cant_be_done_is_one_line_and_2(command, net, tmp_path):
         import_as(command, net, "../mine"),
         import_as(command, tmp_path / "missing.h5", "other"),
         command("weights", "import", net, "--as", "resnet", "--name", "other", "--out", tmp_path),
+        import_as(command, net, "other", "--fake-output", "2"),
         command("models", tmp_path / "nowhere"),
     ):
         assert code == 2

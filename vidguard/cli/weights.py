@@ -20,13 +20,21 @@ app = typer.Typer(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Keras .h5 (needs vidguard[keras]) or safetensors.")],
-    architecture: Annotated[str, typer.Option("--as", metavar="KIND", help="meso4 or mesoinception4.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Keras .h5 (needs vidguard[keras]), a state dict saved by torch.save, or safetensors."
+        ),
+    ],
+    architecture: Annotated[str, typer.Option("--as", metavar="KIND", help="meso4, mesoinception4 or xception.")],
     name: Annotated[str, typer.Option(metavar="NAME", help="What the weight set is to be called.")],
     out_dir: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of weight sets to write into.")],
     licence: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Terms that FILE was published under, for the card.")
     ] = None,
+    fake_output: Annotated[
+        int, typer.Option(metavar="0|1", help="Of a network with two outputs, which means fake.")
+    ] = 1,
 ) -> None:
     """Make a weight set of a published detector's weight file.
 
@@ -34,7 +42,9 @@ def import_(
     """
     from vidguard.published import import_weights
 
-    entry = import_weights(file, architecture=architecture, name=name, out=out_dir, licence=licence)
+    entry = import_weights(
+        file, architecture=architecture, name=name, out=out_dir, licence=licence, fake_output=fake_output
+    )
     out().print(
         f"wrote {entry.folder}; its scores are not calibrated (see {entry.folder / 'CARD.md'})",
         f"use it: vidguard analyze clip.mp4 --weights {entry.folder}",

@@ -8,71 +8,104 @@ from typing import Final
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
+from torch import Tensor
 
-from vidguard.encoders import ENCODERS, Encoder
+from vidguard.encoders import ENCODERS, Encoder, Xception
 from vidguard.errors import InputError, WeightsError
 from vidguard.published.keras import fill_from_keras
+from vidguard.published.torch_file import read_torch
+from vidguard.published.xception import own_names
 
-ARCHITECTURES: Final = ("meso4", "mesoinception4")
-_MAX_BYTES: Final = 16 << 20  # the authors' files have 0.2 MB, a whole Keras model with its optimizer three times that
+ARCHITECTURES: Final = ("meso4", "mesoinception4", "xception")
+_ROOM: Final = 16 << 20  # bytes besides the weights; a training's checkpoint has its optimizer's two copies of them too
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
-_TORCH: Final = (b"PK\x03\x04", b"\x80")  # torch.save's zip, and the bare pickle before it
+_ZIP: Final = b"PK\x03\x04"
+_PICKLE: Final = b"\x80"
+_WRAPPERS: Final = ("module.", "model.", "backbone.", "net.")
+"""What trainings put before a network's own names."""
 
 
-def read_encoder(path: Path, architecture: str) -> Encoder:
+def read_encoder(path: Path, architecture: str, *, fake_output: int = 1) -> Encoder:
     """Read a weight file into its network, in eval mode on the CPU. The file's first bytes say what it is.
 
     Keras .h5 (needs h5py): of the MesoNet authors' networks, whose output 1 means real. The sign of the last layer is
     turned, so that `fake_logit` is positive for fakes and sigmoid(fake_logit) is 1 - their output.
-    safetensors: the encoder's own state dict, names and signs as `ENCODERS[architecture]().state_dict()` has them.
-
-    Files of torch.save are refused. They are pickles, and torch's restricted unpickler (weights_only) has been broken
-    out of (CVE-2025-32434); a child process would run it with the same rights. Whoever trusts a file converts it once.
-    Raises WeightsError, InputError on an unknown architecture.
+    safetensors, and torch.save's files, which are read without being unpickled: a state dict by the encoder's own
+    names, as `ENCODERS[architecture]().state_dict()` has them, or Xception's as FaceForensics++ and DeepfakeBench
+    publish it. Of two outputs, `fake_output` (0 or 1) is the fake's and their difference the logit.
+    Raises WeightsError, InputError on an unknown architecture or output.
     """
-    return build_encoder(read_content(path), path.name, architecture)
+    return build_encoder(read_content(path, architecture), path.name, architecture, fake_output=fake_output)
 
 
-def read_content(path: Path) -> bytes:
-    """The bytes of a weight file. Raises WeightsError where it can't be read or is larger than any MesoNet."""
+def read_content(path: Path, architecture: str) -> bytes:
+    """The bytes of a weight file. Raises WeightsError where it can't be read or is larger than the network could be."""
+    most = 4 * sum(4 * parameter.numel() for parameter in _network(architecture).parameters()) + _ROOM
     try:
         with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
+            content = file.read(most + 1)
     except OSError as error:
         raise WeightsError(f"{path} can't be read: {error.strerror}; give a weight file") from error
-    if len(content) > _MAX_BYTES:
-        raise WeightsError(f"{path} is larger than {_MAX_BYTES >> 20} MiB, which no MesoNet is")
+    if len(content) > most:
+        raise WeightsError(f"{path} is larger than {most >> 20} MiB, which no {architecture} is")
     return content
 
 
-def build_encoder(content: bytes, name: str, architecture: str) -> Encoder:
+def build_encoder(content: bytes, name: str, architecture: str, *, fake_output: int = 1) -> Encoder:
     """`read_encoder` of bytes already read; name: of their file, for errors."""
-    if architecture not in ARCHITECTURES:
-        raise InputError(f"weights can't be imported as {architecture!r}; give one of {', '.join(ARCHITECTURES)}")
-    encoder = ENCODERS[architecture]()
+    if fake_output not in (0, 1):
+        raise InputError(f"the fake's output must be 0 or 1, got {fake_output}")
+    encoder = _network(architecture)
     if content.startswith(_HDF5):
         fill_from_keras(encoder, content, name)
         with torch.no_grad():
             for parameter in encoder.get_submodule("head").parameters():
                 parameter.neg_()
-    elif content.startswith(_TORCH):
+    elif content.startswith(_ZIP):
+        _fill(encoder, read_torch(content, name), name, fake_output)
+    elif content.startswith(_PICKLE):
         raise WeightsError(
-            f"{name} is a pickle of torch.save, which can run code; if you trust it, save its state dict with "
-            "safetensors.torch.save_file and import that"
+            f"{name} is a bare pickle, as torch.save wrote before its version 1.6; if you trust it, load its state "
+            "dict with torch and save it again"
         )
     else:
-        _fill_from_safetensors(encoder, content, name)
+        _fill(encoder, _from_safetensors(content, name), name, fake_output)
     _require_sound(encoder, name)
     return encoder.eval()
 
 
-def _fill_from_safetensors(encoder: Encoder, content: bytes, name: str) -> None:
+def _network(architecture: str) -> Encoder:
+    if architecture not in ARCHITECTURES:
+        raise InputError(f"weights can't be imported as {architecture!r}; give one of {', '.join(ARCHITECTURES)}")
+    return ENCODERS[architecture]()
+
+
+def _from_safetensors(content: bytes, name: str) -> dict[str, Tensor]:
     try:
-        encoder.load_state_dict(load(content))
+        return load(content)
     except SafetensorError as error:
-        raise WeightsError(f"{name} is neither a Keras .h5 file nor safetensors ({error})") from error
+        raise WeightsError(f"{name} is no Keras .h5 file, no torch.save file and no safetensors ({error})") from error
+
+
+def _fill(encoder: Encoder, state: dict[str, Tensor], name: str, fake_output: int) -> None:
+    state = _unwrapped(state)
+    if isinstance(encoder, Xception):
+        state = own_names(state)
+    for key in ("head.weight", "head.bias"):
+        if key in state and state[key].ndim > 0 and len(state[key]) == 2:
+            state[key] = state[key][fake_output : fake_output + 1] - state[key][1 - fake_output : 2 - fake_output]
+    try:
+        encoder.load_state_dict(state)
     except RuntimeError as error:
         raise WeightsError(f"{name} doesn't hold this network's state dict: {error}") from error
+
+
+def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The names without what a training put before all of them."""
+    for wrapper in _WRAPPERS:
+        if all(key.startswith(wrapper) for key in state):
+            state = {key.removeprefix(wrapper): tensor for key, tensor in state.items()}
+    return state
 
 
 def _require_sound(encoder: Encoder, name: str) -> None:

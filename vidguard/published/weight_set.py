@@ -55,15 +55,19 @@ _CARD: Final = """# {name}
   are fake. All thresholds are 0.5. A face's figure comes from the mean
   logit of its more suspicious half, a video's from its most suspicious face, corrected for how many there are.
 - No temporal model was trained: every frame keeps the network's own logit.
-- vidguard's crops are tighter than the boxes x1.3 that MesoNet was published with: published figures don't carry over.
+- vidguard's crops are tighter than the boxes x1.3 that MesoNet and Xception were published with: published figures
+  don't carry over.
 - What the network was trained on isn't in its file. vidguard has measured nothing of it.
 """
 
 
-def import_weights(path: Path, *, architecture: str, name: str, out: Path, licence: str | None = None) -> WeightEntry:
+def import_weights(
+    path: Path, *, architecture: str, name: str, out: Path, licence: str | None = None, fake_output: int = 1
+) -> WeightEntry:
     """Read a published weight file (see `read_encoder`) and write it as the weight set out/<name>/.
 
-    licence: the terms that the file was published under; the card says so where they aren't given.
+    licence: the terms that the file was published under; the card says so where they aren't given. fake_output: of a
+    network with two outputs, which means fake.
 
     The set is whole or not there; `vidguard.load(str(entry.folder))` takes it. Raises WeightsError where the file is
     refused or the set is there already, InputError on an unfit name, architecture or licence.
@@ -78,8 +82,8 @@ def import_weights(path: Path, *, architecture: str, name: str, out: Path, licen
         raise WeightsError(f"{target} is there already; give another name, or remove it first")
     if (out / "manifest.toml").exists():
         list_weights(out)  # one that can't be read is found before anything is written beside it
-    content = read_content(path)
-    encoder = build_encoder(content, path.name, architecture)
+    content = read_content(path, architecture)
+    encoder = build_encoder(content, path.name, architecture, fake_output=fake_output)
     file = printable(path.name)
     sha256 = hashlib.sha256(content).hexdigest()
     passport = _passport(name, architecture, file, sha256)
