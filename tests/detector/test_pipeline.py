@@ -13,10 +13,12 @@ from skimage.data import astronaut, coffee
 
 import vidguard
 from vidguard.demo import DemoClip
+from vidguard.detector import load_judge
+from vidguard.detector.golden import golden
 from vidguard.metrics import auc
 from vidguard.temporal import WINDOW_FRAMES
 from vidguard.video import open_source
-from vidguard.weights import find_weights, read_tensors
+from vidguard.weights import WeightEntry, list_weights, read_tensors
 
 
 def decoded(path: Path, batch_size: int) -> Iterator[tuple[torch.Tensor, float]]:
@@ -135,19 +137,13 @@ def test_score_crops_gives_probabilities_whatever_the_batch(detector: vidguard.D
         detector.score_crops(crops.float())
 
 
-def test_the_network_answers_its_golden_inputs(detector: vidguard.Detector) -> None:
-    golden = read_tensors(find_weights(), "golden.safetensors")
-    features = detector.judge.encode(golden["crops"])
-    torch.testing.assert_close(features.fake_logit, golden["fake_logit"], atol=2e-3, rtol=1e-3)
-    with torch.inference_mode():
-        output = detector.judge.temporal(
-            {n: e[None] for n, e in features.embeddings.items()},
-            features.fake_logit[None],
-            golden["times"],
-            torch.ones_like(golden["times"], dtype=torch.bool),
-        )
-    torch.testing.assert_close(output.frame_logits, golden["frame_logits"], atol=2e-3, rtol=1e-3)
-    torch.testing.assert_close(output.window_logits, golden["window_logits"], atol=2e-3, rtol=1e-3)
+@pytest.mark.parametrize("entry", list_weights(), ids=lambda entry: entry.name)
+def test_shipped_networks_answer_their_golden_inputs(entry: WeightEntry) -> None:
+    expected = read_tensors(entry, "golden.safetensors")
+    found = golden(load_judge(entry)[0])
+    assert expected.keys() == found.keys()
+    for key in expected:
+        torch.testing.assert_close(found[key], expected[key], atol=2e-3, rtol=1e-3)
 
 
 def test_unknown_weights_and_devices_are_refused_by_name() -> None:

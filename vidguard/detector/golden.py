@@ -1,4 +1,4 @@
-"""Golden inputs and outputs: what a weight set must answer on any machine."""
+"""Golden outputs: what a weight set must answer on any machine to inputs that everyone can make."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _GOLDEN_CROPS: Final = 4
 
 @torch.inference_mode()
 def golden(judge: Judge) -> dict[str, torch.Tensor]:
-    """Made-up crops and what the network answers to them, so that any installation can be checked."""
+    """What the network answers to `golden_crops`, seen 1/8 s apart, so that any installation can be checked."""
     crops = golden_crops()
     features = judge.encode(crops)
     times = torch.arange(_GOLDEN_CROPS, dtype=torch.float64)[None] / 8
@@ -24,7 +24,6 @@ def golden(judge: Judge) -> dict[str, torch.Tensor]:
     kinds = {} if features.kind_logits is None else {"kind_logits": features.kind_logits.contiguous()}
     return {
         **kinds,
-        "crops": crops,
         "times": times,
         "fake_logit": features.fake_logit.contiguous(),
         "frame_logits": output.frame_logits.contiguous(),
