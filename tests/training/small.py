@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import csv
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,6 +16,45 @@ from vidguard.training.recipe import Draw, EncoderRecipe, Recipe, Round, load_re
 
 POINTS = np.array([[79, 98], [143, 98], [111, 135], [84, 172], [138, 172]], np.float32)
 NAME = "mesoinception4"
+
+RECIPE = """
+name = "several"
+seed = 1
+description = "For a test."
+licence = "none"
+
+[material]
+video_frames_per_second = 8.0
+max_frames_per_track = 16
+meshes = false
+validation_groups = []
+temporal_groups = []
+
+[[mixture]]
+draw = "labelled"
+datasets = ["dfdc"]
+weight = 1.0
+
+[every_encoder]
+rounds = [{ steps = 24, learning_rate = 3.0e-3 }]
+batch = 4
+weight_decay = 0.0
+bfloat16 = true
+ema_decay = 0.5
+degraded = 0.0
+
+[encoders.mesoinception4]
+[encoders.meso4]
+batch = 6
+
+[temporal]
+forgeries_per_track = 2
+epochs = 1
+batch = 2
+learning_rate = 1.0e-3
+weight_decay = 0.0
+single_frames = ["dfdc"]
+"""
 
 
 def small_store(track: int = 10) -> Store:
@@ -36,3 +77,14 @@ def small_recipe(*rounds: Round, bfloat16: bool = False, datasets: tuple[str, ..
     quick = EncoderRecipe(rounds, 4, 0.01, bfloat16, 0.9)
     mixture = (Draw("labelled", datasets, 1.0),)
     return replace(load_recipe("base-v1"), encoders={NAME: quick}, mixture=mixture, kinds=None)
+
+
+def save_store(folder: Path, store: Store) -> None:
+    """As the stage prepare leaves it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "crops.npy", store.crops)
+    np.save(folder / "landmarks.npy", store.landmarks)
+    with (folder / "rows.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(asdict(store.rows[0])))
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in store.rows)

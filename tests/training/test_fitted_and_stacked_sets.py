@@ -11,8 +11,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from small import small_store
-from test_single_encoder_sets import RECIPE, write_store
+from small import RECIPE, save_store, small_store
 
 import vidguard
 from vidguard.cli.app import run
@@ -47,7 +46,7 @@ def test_a_fitted_fingerprint_is_a_weight_set_like_any_and_a_stack_trains_nothin
     tmp_path: Path, recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     work, out = tmp_path / "work", tmp_path / "out"
-    write_store(work / "store")
+    save_store(work / "store", small_store())
     places = ["--work", str(work), "--out", str(out), "--workers", "1"]
     assert run(["train", str(recipe), "--encoder", "color-svm", *places]) == 0, capsys.readouterr().err
     entry = find_weights("color-svm", out)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from small import small_store
+from small import RECIPE, save_store, small_store
 
 from vidguard.cli.app import run
 from vidguard.detector import load_judge
@@ -22,62 +19,12 @@ from vidguard.training.checkpoint import round_digest
 from vidguard.training.recipe import Round, load_recipe
 from vidguard.weights import find_weights, list_weights
 
-RECIPE = """
-name = "several"
-seed = 1
-description = "For a test."
-licence = "none"
-
-[material]
-video_frames_per_second = 8.0
-max_frames_per_track = 16
-meshes = false
-validation_groups = []
-temporal_groups = []
-
-[[mixture]]
-draw = "labelled"
-datasets = ["dfdc"]
-weight = 1.0
-
-[every_encoder]
-rounds = [{ steps = 24, learning_rate = 3.0e-3 }]
-batch = 4
-weight_decay = 0.0
-bfloat16 = true
-ema_decay = 0.5
-degraded = 0.0
-
-[encoders.mesoinception4]
-[encoders.meso4]
-batch = 6
-
-[temporal]
-forgeries_per_track = 2
-epochs = 1
-batch = 2
-learning_rate = 1.0e-3
-weight_decay = 0.0
-single_frames = ["dfdc"]
-"""
-
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "several.toml"
     path.write_text(RECIPE)
     return path
-
-
-def write_store(folder: Path) -> None:
-    store = small_store()
-    folder.mkdir(parents=True)
-    np.save(folder / "crops.npy", store.crops)
-    np.save(folder / "landmarks.npy", store.landmarks)
-    with (folder / "rows.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(asdict(store.rows[0])))
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in store.rows)
 
 
 def test_what_every_encoder_shares_is_stated_once_and_an_encoder_may_differ(recipe: Path) -> None:
@@ -121,7 +68,7 @@ def test_an_encoder_alone_is_trained_as_for_the_whole_recipe(recipe: Path) -> No
 def test_one_recipe_makes_a_weight_set_of_each_encoder(
     tmp_path: Path, recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_store(tmp_path / "work" / "store")
+    save_store(tmp_path / "work" / "store", small_store())
     places = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "out"), "--workers", "1"]
     names = ("mesoinception4", "meso4")
     for name in names:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from small import NAME, small_recipe
+from small import NAME, save_store, small_recipe
 
 from vidguard.errors import InputError
 from vidguard.training import pipeline
@@ -29,14 +28,8 @@ def recipe_of(**material: object) -> Recipe:
 
 def write_store(folder: Path) -> None:
     """Three crops, as the stage leaves them when it has cut them."""
-    rows = [Row(f"{k}.jpg", "real", "none", "d", "train", f"g{k}") for k in range(3)]
-    folder.mkdir(exist_ok=True)
-    np.save(folder / "crops.npy", np.zeros((3, 224, 224, 3), np.uint8))
-    np.save(folder / "landmarks.npy", np.zeros((3, 5, 2), np.float32))
-    with (folder / "rows.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(vars(rows[0])))
-        writer.writeheader()
-        writer.writerows(vars(row) for row in rows)
+    rows = tuple(Row(f"{k}.jpg", "real", "none", "d", "train", f"g{k}") for k in range(3))
+    save_store(folder, Store(np.zeros((3, 224, 224, 3), np.uint8), np.zeros((3, 5, 2), np.float32), rows))
 
 
 @pytest.fixture
