@@ -71,7 +71,8 @@ def _in_time(measured: dict[str, Any]) -> list[str]:
     """What reading time adds to the same frames."""
     lines = [
         f"Forged stretches in pristine clips ({measured['clips']} validation clips of {measured['sources']} sources, "
-        f"{measured['forged_in_part']} forged in part; `benchmarks/accuracy/temporal.py`):",
+        f"{measured['forged_in_part']} forged in part; `benchmarks/accuracy/temporal.py`; epochs of the transformer",
+        "and the GRU were chosen on these clips):",
         "",
         "| Reading of the same frames | AUC, 1 s segments | 95 % | Mean IoU of stretches | Error of start / end, s |",
         "|---|---|---|---|---|",
@@ -93,14 +94,15 @@ def detectors(measured: dict[str, Any]) -> list[str]:
         f"Detectors on the same validation crops, at most {measured['crops_at_most']} of a data set "
         "(`benchmarks/accuracy/detectors.py`): frame AUC",
         "with its 95 % interval, below it accuracy / equal error rate. † marks those that learnt from the data set's",
-        "training split; clips: AUC of whole faces in pristine clips and forgeries of them.",
+        "training split. Clips: AUC of whole faces in pristine clips and forgeries of them, by each set's passport, on",
+        "its own forgeries; its calibration, and base-v1's epoch, were chosen on the same clips.",
         "",
         f"| Detector | {' | '.join(columns)} | clips | Parameters | ms a face | MB | Licence |",
         "|---|" + "---|" * (len(columns) + 5),
     ]
     for name, row in rows.items():
         cells = [_compared(row["sets"][column]) for column in columns]
-        cells.append(_auc(row["clips"]) if row["clips"] else "–")
+        cells.append(_clips(row["clips"]) if row["clips"] else "–")
         cells += [f"{row['parameters']:,}", f"{row['ms_a_face']:.1f}", f"{row['file_bytes'] / 1e6:.1f}"]
         lines.append(f"| {name} | {' | '.join(cells)} | {licences.index(row['licence']) + 1} |")
     lines += ["", "Licences: " + "; ".join(f"({k}) {text}" for k, text in enumerate(licences, 1)) + "."]
@@ -112,20 +114,27 @@ def _kinds(naming: dict[str, dict[str, Any]]) -> list[str]:
     """Of the genuine faces and of each kind of manipulation the share that a detector calls what they are."""
     classes = list(dict.fromkeys(name for found in naming.values() for name in found["classes"]))
     lines = [
-        "Kinds of manipulation, named on validation samples of known kind: share of each called what it is, and their "
-        "mean:",
+        "Kinds of manipulation, named on validation samples of known kind, drawn from each recipe's own mixture: the",
+        "share of each called what it is, of how many, and the mean of the shares:",
         "",
         f"| Detector | {' | '.join(classes)} | mean | 95 % |",
         "|---|" + "---|" * (len(classes) + 2),
     ]
     for name, found in naming.items():
         right = {
-            c: row[k] / sum(row) for k, (c, row) in enumerate(zip(found["classes"], found["confusion"])) if sum(row)
+            c: f"{row[k] / sum(row):.2f} of {sum(row)}"
+            for k, (c, row) in enumerate(zip(found["classes"], found["confusion"]))
+            if sum(row)
         }
-        cells = [f"{right[c]:.2f}" if c in right else "–" for c in classes]
+        cells = [right.get(c, "–") for c in classes]
         interval = "–".join(f"{bound:.2f}" for bound in found["accuracy_95"] or ())
         lines.append(f"| {name} | {' | '.join(cells)} | {found['accuracy']:.2f} | {interval} |")
     return lines
+
+
+def _clips(f: dict[str, Any]) -> str:
+    low, high = f["auc_95"]
+    return f"{f['auc']:.3f} ({low:.2f}–{high:.2f})<br>{f['count']} faces"
 
 
 def _compared(f: dict[str, Any]) -> str:

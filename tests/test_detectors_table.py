@@ -65,7 +65,7 @@ def test_every_set_gets_a_row_that_says_what_it_learnt_from(
     row["kinds"]["accuracy_95"] = [0.5, 0.9]
     table = importlib.import_module("readme_tables").detectors(result)
     line, kinds = (line for line in table if line.startswith("| base-v1 "))
-    assert kinds == "| base-v1 | 0.75 | – | 0.75 | 0.50–0.90 |"
+    assert kinds == "| base-v1 | 0.75 of 4 | – | 0.75 | 0.50–0.90 |"
     assert line.count("†") == 3 + bool(row["sets"]["generated"]["learnt_from"])
     assert f"{row['sets']['dfdc']['auc']:.3f}† (" in line
     assert len({text.count("|") for text in table if text.startswith("|")}) == 2  # of two tables

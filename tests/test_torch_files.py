@@ -150,6 +150,7 @@ class PublishedXception(nn.Module):
             self.add_module(f"block{number}", Block(each, relu_first=number > 1, pools=len(each) == 3))
         self.conv3, self.bn3 = Separable(1024, 1536), nn.BatchNorm2d(1536)
         self.conv4, self.bn4 = Separable(1536, 2048), nn.BatchNorm2d(2048)
+        self.adjust_channel = nn.Sequential(nn.Conv2d(2048, 512, 1), nn.BatchNorm2d(512))  # of no use
         self.last_linear = nn.Sequential(nn.Dropout(0.5), nn.Linear(2048, 2))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -176,11 +177,51 @@ def test_a_published_xception_answers_as_it_did(wrapper: str, tmp_path: Path) ->
             torch.testing.assert_close(found, outputs[:, fake] - outputs[:, 1 - fake], rtol=1e-4, atol=1e-5)
 
 
+def program(*parts: bytes | str) -> bytes:
+    """A pickle of instructions and texts."""
+    written = (b"X" + len(p).to_bytes(4, "little") + p.encode() if isinstance(p, str) else p for p in parts)
+    return b"\x80\x02" + b"".join(written) + b"."
+
+
+def tensor_of(size: bytes) -> bytes:
+    storage = (b"(", "storage", b"ctorch\nFloatStorage\n", "0", "cpu", b"K\x02tQ")
+    made = (b"}", "a", b"ctorch._utils\n_rebuild_tensor_v2\n(", *storage, b"K\x00", size, b"K\x01\x85\x89}tRs")
+    return program(*made)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        tensor_of(b"J\xff\xff\xff\xffK\x00\x86"),  # sides of -1 and 0
+        tensor_of(b"\x88\x85"),  # a side of True
+        tensor_of(b"K\x01" * 20 + b"t"),
+        program(b"}", b"N" + b"\x85" * 5000, b"Ns"),  # a name that is a tuple in a tuple in a tuple ...
+        program(b"(", "storage", b"ctorch\nFloatStorage\n" + b"N" + b"\x85" * 5000, "cpu", b"K\x02tQ"),
+        program(b"t"),
+        program(b"N" * 200_000, b"(t" * 200_000),
+    ],
+)
+def test_hostile_programs_are_refused_at_once(data: bytes, tmp_path: Path) -> None:
+    saved(tmp_path / "net.pth", {"a": torch.ones(2)})
+    content = rezipped(tmp_path / "net.pth", lambda name, old: data if name.endswith("data.pkl") else old)
+    with pytest.raises(WeightsError):
+        read_torch(content, "net.pth")
+
+
+def test_a_good_program_by_hand_is_read(tmp_path: Path) -> None:
+    saved(tmp_path / "net.pth", {"a": torch.ones(2)})
+    data = tensor_of(b"K\x02\x85")
+    content = rezipped(tmp_path / "net.pth", lambda name, old: data if name.endswith("data.pkl") else old)
+    assert torch.equal(read_torch(content, "net.pth")["a"], torch.ones(2))
+
+
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     path = tmp_path / "net.pth"
     torch.save(ENCODERS["meso4"]().state_dict(), path)
     with pytest.raises(WeightsError, match="doesn't hold this network's state dict"):
         read_encoder(path, "xception")
+    with pytest.raises(InputError, match="one output"):
+        read_encoder(path, "meso4", fake_output=0)
     with pytest.raises(InputError, match="0 or 1, got 2"):
         read_encoder(path, "meso4", fake_output=2)
 

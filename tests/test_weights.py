@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from vidguard.calibration import Band, DecisionRule, GenuineScores
+from vidguard.detector import load_judge
 from vidguard.errors import WeightsError
 from vidguard.weights import (
     count_parameters,
@@ -104,6 +105,26 @@ def test_a_written_set_is_read_back_and_text_survives_the_manifest(tmp_path: Pat
     with pytest.raises(WeightsError, match="can't be read"):
         enter_in_manifest(tmp_path, "third", "", "")
     assert (tmp_path / "manifest.toml").read_text() == "["
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"temporal": {"foo": 1}},
+        {"temporal": {"width": "a"}},
+        {"temporal": {"width": -1}},
+        {"temporal": {"layers": 1_000_000}},
+        {"temporal": {"heads": 5}},
+        {"crop": {"size": 112, "margin": 1.3, "down": 0.0}},
+    ],
+)
+def test_a_passport_that_no_network_can_be_built_by_is_refused(copy: Path, change: dict[str, object]) -> None:
+    entry = find_weights(folder=copy)
+    path = entry.folder / "passport.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    entry = enter_in_manifest(copy, entry.name, entry.description, entry.licence)
+    with pytest.raises(WeightsError, match=entry.name):
+        load_judge(entry)
 
 
 def test_a_passport_from_before_decisions_loads_and_promises_nothing(copy: Path) -> None:

@@ -231,6 +231,9 @@ def test_a_state_dict_in_safetensors_keeps_its_sign(tmp_path: Path) -> None:
     with torch.inference_mode():
         expected = encoder(crops).fake_logit
         torch.testing.assert_close(read_encoder(tmp_path / "net.safetensors", "meso4")(crops).fake_logit, expected)
+    for room in range(0, 256, 8):  # among the lengths that a file begins with is one that looks like a pickle's start
+        save_file(encoder.state_dict(), tmp_path / "net.safetensors", metadata={"about": "x" * room})
+        read_encoder(tmp_path / "net.safetensors", "meso4")
     save_file({k: v for k, v in encoder.state_dict().items() if k != "head.bias"}, tmp_path / "net.safetensors")
     with pytest.raises(WeightsError, match=re.escape("head.bias")):
         read_encoder(tmp_path / "net.safetensors", "meso4")

@@ -144,18 +144,14 @@ class SegmentBuilder:
         return ScoredStretch(start, end, weighted / (end - start), len(inside), tuple(f.index for f in inside))
 
 
-def merge_findings(segments: Sequence[Segment], threshold: float, gap_seconds: float = 0.0) -> tuple[Finding, ...]:
+def merge_findings(segments: Sequence[Segment], threshold: float) -> tuple[Finding, ...]:
     """Merge adjacent segments of the same track at or above the threshold; sorted by track, then time."""
     runs: list[list[Segment]] = []
     for segment in sorted(segments, key=lambda s: (s.track_id, s.start)):
         if segment.fake_prob is None or segment.fake_prob < threshold:
             continue
         previous = runs[-1][-1] if runs else None
-        if (
-            previous
-            and previous.track_id == segment.track_id
-            and segment.start - previous.end <= gap_seconds + _EPSILON
-        ):
+        if previous and previous.track_id == segment.track_id and segment.start - previous.end <= _EPSILON:
             runs[-1].append(segment)
         else:
             runs.append([segment])

@@ -113,13 +113,22 @@ class TriagePlan:
 
 
 @checked(frozen=True, config=_STRICT)
+class TemporalShape:
+    """Keyword arguments of TemporalTransformer besides the encoders' names, no larger than a machine can build."""
+
+    width: Annotated[int, Field(ge=1, le=1024)] = 32
+    heads: Annotated[int, Field(ge=1, le=64)] = 4
+    layers: Annotated[int, Field(ge=0, le=32)] = 2
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+
+
+@checked(frozen=True, config=_STRICT)
 class Passport:
     """Everything needed to rebuild and to judge a weight set."""
 
     name: str
     encoders: tuple[str, ...]
-    temporal: dict[str, Any]
-    """Keyword arguments of TemporalTransformer besides the encoders' names."""
+    temporal: TemporalShape
     crop: CropGeometry
     frames_per_second: float
     """Rate that the temporal model was trained at."""

@@ -112,7 +112,7 @@ def _figures(
     rows = [row for row, _ in videos]
     scores = np.array([_fused(judge, logits[:, columns]).mean() for _, logits in videos])
     kinds = np.array([row.dataset for row in rows])
-    fake, groups = np.array([row.is_fake for row in rows]), np.array([row.group or row.path for row in rows])
+    fake, groups = np.array([row.is_fake for row in rows]), np.array([row.source for row in rows])
     for name in (*np.unique(kinds), "pooled"):
         at = np.full(len(rows), True) if name == "pooled" else kinds == name
         if fake[at].any() and not fake[at].all():

@@ -3,7 +3,8 @@
     python benchmarks/accuracy/temporal.py --work WORK --recipe base-v1 --out RESULT.json
 
 --work is the folder of a finished `vidguard train`: its encoded sequences are used, so encoders and material are equal
-for all. Every learned reading is trained on the same sequences by the same recipe and judged on the same others.
+for all. Every learned reading is trained on the same sequences by the same recipe and judged on the same others, on
+which the best of its epochs was chosen too: the readings that learn nothing have no such choice.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def main(
     torch.set_num_threads(1)
     plan = load_recipe(recipe)
     training, validation = (load_sequences(work / f"sequences.{split}.safetensors") for split in ("temporal", "val"))
-    judge = Judge(tuple(plan.encoders), {})
+    judge = Judge(plan.names, {})
     fit_fusion(judge, validation)
     clips = [s for s in validation if len(s.tokens) > 1]
     torch.manual_seed(plan.seed)

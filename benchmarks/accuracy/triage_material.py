@@ -109,7 +109,7 @@ def _clips(store: Path, material: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     More clips of one person would only look like more evidence.
     """
     rows = open_store(store).rows
-    found = sorted({(r.group, r.path) for r in rows if r.split == "val" and is_video(r.path) and not r.is_fake})
+    found = sorted({(r.source, r.path) for r in rows if r.split == "val" and is_video(r.path) and not r.is_fake})
     for source, name in dict(reversed(found)).items():
         path = next((folder / name for folder in material if (folder / name).is_file()), None)
         if path is not None:

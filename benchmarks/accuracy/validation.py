@@ -103,7 +103,7 @@ def figures(
     """What the fusion and each encoder make of crops: AUC with an interval by source, and decisions by the fusion."""
     truth = np.array([store.rows[i].is_fake for i in index])
     # a crop of unknown source stands for itself
-    groups = [store.rows[i].group or store.rows[i].path for i in index]
+    groups = [store.rows[i].source for i in index]
     scores = _scores(judge, store, index, change)
     found: dict[str, Any] = {"real": int((~truth).sum()), "fake": int(truth.sum()), "sources": len(set(groups))}
     for name, values in scores.items():

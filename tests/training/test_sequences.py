@@ -62,7 +62,7 @@ def test_kept_sequences_are_made_once_and_again_when_what_they_follow_from_chang
     assert made == [0, 1]
 
 
-@pytest.mark.parametrize("groups", [("a", "b"), ("a", "a")])
+@pytest.mark.parametrize("groups", [("a", "b"), ("a", "a"), ("", "")])
 def test_a_face_is_swapped_with_another_groups_or_blended_with_itself(
     monkeypatch: pytest.MonkeyPatch, groups: tuple[str, str]
 ) -> None:
@@ -87,7 +87,9 @@ def test_a_face_is_swapped_with_another_groups_or_blended_with_itself(
     monkeypatch.setattr(sequences, "_degraded", lambda frames, rng: frames)
     judge = Judge(("mesoinception4",), {}).eval()
     apart = replace(store, crops=crops, rows=tuple(rows))
-    assert len(list(forged_sequences(apart, judge, split="val", forgeries=8, seed=0))) == 24
+    found = list(forged_sequences(apart, judge, split="val", forgeries=8, seed=0))
+    assert len(found) == 24
+    assert {s.source for s in found} == {group or "val.mp4" for group in groups}
     kinds = {kind for kind, _ in made}
     if groups == ("a", "b"):
         assert all(stranger for _, stranger in made)

@@ -24,7 +24,7 @@ from vidguard.errors import InputError
 from vidguard.faces import template_landmarks
 from vidguard.temporal import FrameTokens
 from vidguard.training import recipe as recipes
-from vidguard.training.calibrate import calibrate, fit_fusion, judge_sequence
+from vidguard.training.calibrate import calibrate, fit_fusion, judge_parts
 from vidguard.training.export import export, golden, passport_of, write_card
 from vidguard.training.listing import Row, list_material, require_disjoint
 from vidguard.training.material import Store, build_store
@@ -55,8 +55,8 @@ def test_shipped_recipes_load_and_a_misspelt_one_is_refused(tmp_path: Path) -> N
         ("seed = 20261121", "seed = -1", "seed"),
         ("video_frames_per_second = 8.0", "video_frames_per_second = 0.0", r"material\.video_frames_per_second"),
         ("max_frames_per_track = 64", "max_frames_per_track = 0", r"material\.max_frames_per_track"),
-        ("weight = 0.15", "weight = -0.15", r"mixture\.0\.weight"),
-        ("weight = 0.15", "weight = inf", r"mixture\.0\.weight"),
+        ("weight = 0.22", "weight = -0.15", r"mixture\.0\.weight"),
+        ("weight = 0.22", "weight = inf", r"mixture\.0\.weight"),
         ("steps = 1900", "steps = 0", r"encoders\.efficientnet_lite0\.rounds\.0\.steps"),
         ("learning_rate = 4.0e-4", "learning_rate = nan", r"rounds\.1\.learning_rate"),
         ("weight_decay = 0.02", "weight_decay = -0.02", "weight_decay"),
@@ -299,7 +299,12 @@ def card_of(recipe: Recipe, folder: Path) -> str:
     """The card of an untrained judge whose transformer didn't help."""
     judge = Judge(("mesoinception4",), {}).eval()
     f = {"count": 2, "sources": 2, "auc": 0.5, "auc_95": [0.0, 1.0], "accuracy": 0.5, "ece": 0.5}
-    shown = {"validation": {"frame": {"d": f}}, "encoders": {}, "temporal": {"validation_loss_by_epoch": [0.5, 0.6]}}
+    one_class = {**f, "auc": None, "auc_95": [None, None]}
+    shown = {
+        "validation": {"frame": {"d": f, "genuine alone": one_class}},
+        "encoders": {},
+        "temporal": {"validation_loss_by_epoch": [0.5, 0.6]},
+    }
     same = Platt(1.0, 0.0)
     export(
         judge,
@@ -325,6 +330,8 @@ def test_a_card_says_only_what_holds_for_its_recipe(tmp_path: Path) -> None:
     for words in ("whom the encoders never saw", "for the transformer alone", "--only card"):
         assert words not in cards[1]
     assert "It doesn't help yet**.\n" in cards[1]
+    assert "| frame | genuine alone | 2 | 2 | – | ––– | 0.500 |" in cards[1]
+    assert "how much of an\nencoder's last round is (" in cards[0]
     assert "Generated from `passport.json`; don't edit." in cards[1]
 
 
@@ -347,7 +354,7 @@ def test_tracks_that_are_turned_into_few_dimensions_are_judged_alike() -> None:
     sequence = made_up_people(judge, 2, 0)[1]
     turned = in_few_dimensions(sequence)
     assert turned.tokens.embeddings["amtennet"].shape == (24, 24)
-    expected, found = judge_sequence(judge, sequence), judge_sequence(judge, turned)
+    expected, found = judge_parts(judge, sequence)[1], judge_parts(judge, turned)[1]
     assert [s.logit for s in found] == pytest.approx([s.logit for s in expected], abs=1e-3)
 
 

@@ -40,7 +40,8 @@ def explain(detector: Detector, source: Source, report: Report) -> Report:
     source: what the report was made from; a file object is read from its start. Each finding's most suspicious frame is
     decoded again, and every encoder's logit is traced back to the places of the face that it came from: the encoders'
     view of one frame, without time. (Blurring one part after another doesn't serve: a blurred part looks forged.)
-    Raises InputError where the report is of other weights, SourceError where the source can't be read again.
+    Raises InputError where the report is of other weights or of another source, SourceError where the source can't be
+    read again.
     """
     if report.weights.sha256 != detector.weights.sha256:
         raise InputError(
@@ -72,6 +73,8 @@ def _frames(detector: Detector, source: Source, report: Report, times: set[float
         source.seek(0)
     backend = report.engine.reader
     with open_source(source, device=detector.device, backend=backend, limits=detector.config.limits) as reader:
+        if None not in (reader.info.sha256, report.source.sha256) and reader.info.sha256 != report.source.sha256:
+            raise InputError("the report was made of another file; explain it with the one that it names")
         still = reader.info.kind == "image"
         rate = None if still else report.settings["frames_per_second"]
         for batch in reader.batches(frames_per_second=rate):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vidguard.encoders import ENCODERS, EncoderOutput, prepare_crops
+from vidguard.encoders import CROP, ENCODERS, EncoderOutput, prepare_crops
 from vidguard.errors import WeightsError
 from vidguard.temporal import TemporalTransformer
 from vidguard.types import KindOfManipulation
@@ -88,9 +88,12 @@ class Judge(nn.Module):
 def load_judge(entry: WeightEntry) -> tuple[Judge, Passport]:
     """Build the network of a weight set and fill it; eval mode, CPU. Raises WeightsError when they don't fit."""
     passport = read_passport(entry)
-    judge = Judge(passport.encoders, passport.temporal, passport.kinds)
+    if passport.crop != CROP:
+        raise WeightsError(f"{entry.name} judges faces cut otherwise than this version cuts them; train it again")
+    tensors = read_tensors(entry)
     try:
-        judge.load_state_dict(read_tensors(entry))
-    except RuntimeError as error:
+        judge = Judge(passport.encoders, asdict(passport.temporal), passport.kinds)
+        judge.load_state_dict(tensors)
+    except (RuntimeError, ValueError, AssertionError) as error:
         raise WeightsError(f"the tensors of {entry.name} don't fit its passport: {error}") from error
     return judge.eval().to(memory_format=torch.channels_last), passport

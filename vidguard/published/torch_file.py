@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vidguard.errors import WeightsError
 
-_MAX_PICKLE: Final = 4 << 20  # bytes; Xception's, the largest that is imported, has 0.1 MB
+_MAX_PICKLE: Final = 1 << 20  # bytes; Xception's, the largest that is imported, has 0.1 MB
 _DTYPES: Final = {
     "torch FloatStorage": torch.float32,
     "torch HalfStorage": torch.float16,
@@ -28,6 +28,10 @@ _DTYPES: Final = {
     "torch DoubleStorage": torch.float64,
     "torch LongStorage": torch.int64,
     "torch IntStorage": torch.int32,
+    "torch ShortStorage": torch.int16,
+    "torch CharStorage": torch.int8,
+    "torch ByteStorage": torch.uint8,
+    "torch BoolStorage": torch.bool,
 }
 _TRUTH: Final = ("NEWFALSE", "NEWTRUE")
 _VALUES: Final = frozenset(
@@ -35,6 +39,7 @@ _VALUES: Final = frozenset(
 )
 _PUT: Final = frozenset(("BINPUT", "LONG_BINPUT", "MEMOIZE"))
 _TUPLES: Final = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_MAX_AXES: Final = 8
 _INNER: Final = ("state_dict", "model_state_dict", "model", "net")
 """Under which of its names a training's checkpoint keeps the network."""
 
@@ -54,10 +59,6 @@ class _Numbers:
     member: str
 
 
-class _Mark:
-    """Where a list of arguments begins."""
-
-
 def read_torch(content: bytes, name: str) -> dict[str, Tensor]:
     """The state dict in the content of a file of torch.save (1.6 or later), by the file's own names.
 
@@ -67,7 +68,7 @@ def read_torch(content: bytes, name: str) -> dict[str, Tensor]:
     try:
         with zipfile.ZipFile(BytesIO(content)) as file:
             found = _Reader(file, name, len(content)).read()
-    except (zipfile.BadZipFile, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+    except (zipfile.BadZipFile, EOFError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise WeightsError(f"{name} is damaged or no file of torch.save ({error}); download it again") from error
     for key in _INNER:
         if isinstance(found, dict) and isinstance(found.get(key), dict):
@@ -85,6 +86,7 @@ class _Reader:
             raise WeightsError(f"{name} is a zip file, but not one of torch.save; give a weight file")
         self.file, self.name, self.folder = file, name, pickles[0].removesuffix("data.pkl")
         self.stack: list[Any] = []
+        self.marks: list[int] = []  # where on the stack lists of arguments begin
         self.memo: dict[int, Any] = {}
         self.stored: dict[str, Tensor] = {}
         self.left = size
@@ -107,7 +109,7 @@ class _Reader:
         elif operation in ("BINGET", "LONG_BINGET"):
             stack.append(self.memo[argument])
         elif operation == "MARK":
-            stack.append(_Mark)
+            self.marks.append(len(stack))
         elif operation in ("EMPTY_DICT", "EMPTY_LIST"):
             stack.append({} if operation == "EMPTY_DICT" else [])
         elif operation == "TUPLE":
@@ -127,7 +129,7 @@ class _Reader:
                 raise self._refused("the attributes of an object")
         elif operation in ("SETITEM", "SETITEMS"):
             items = self._last(2) if operation == "SETITEM" else self._marked()
-            stack[-1].update(zip(items[::2], items[1::2]))
+            self._fill(stack[-1], items)
         elif operation in ("APPEND", "APPENDS"):
             items = self._last(1) if operation == "APPEND" else self._marked()
             stack[-1].extend(items)
@@ -135,21 +137,26 @@ class _Reader:
             raise self._refused(f"the instruction {operation}")
 
     def _last(self, count: int) -> list[Any]:
-        if len(self.stack) < count:
+        if not 0 <= count <= len(self.stack):
             raise ValueError("its pickle takes what isn't there")
         taken = self.stack[len(self.stack) - count :]
         del self.stack[len(self.stack) - count :]
         return taken
 
     def _marked(self) -> list[Any]:
-        start = max(i for i, value in enumerate(self.stack) if value is _Mark)
-        taken = self.stack[start + 1 :]
-        del self.stack[start:]
-        return taken
+        return self._last(len(self.stack) - self.marks.pop())
+
+    def _fill(self, dictionary: dict[Any, Any], items: list[Any]) -> None:
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if type(key) not in (str, int):  # tuples in tuples take for ever to hash
+                raise self._refused("names that are no text")
+            dictionary[key] = value
 
     def _numbers(self, described: Any) -> _Numbers:
         kind, storage, key, *_ = described
-        if kind != "storage" or not isinstance(storage, _Named) or storage.name not in _DTYPES:
+        if kind != "storage" or not isinstance(storage, _Named) or not isinstance(key, str):
+            raise ValueError("it describes numbers as torch doesn't")
+        if storage.name not in _DTYPES:
             raise self._refused("numbers of a type that no network is saved in")
         return _Numbers(_DTYPES[storage.name], f"data/{key}")
 
@@ -164,13 +171,16 @@ class _Reader:
         raise self._refused(called[:100])
 
     def _tensor(self, numbers: _Numbers, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
+        measures = (offset, *size, *stride)
+        if len(measures) > 1 + 2 * _MAX_AXES or not all(type(n) is int and 0 <= n < 1 << 40 for n in measures):
+            raise ValueError("a tensor has no possible shape")
         if not math.prod(size):
             return torch.empty(size, dtype=numbers.dtype)
         if numbers.member not in self.stored:
             self.stored[numbers.member] = torch.frombuffer(bytearray(self._member(numbers.member)), dtype=numbers.dtype)
         stored = self.stored[numbers.member]
         reached = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-        if min((offset, *size, *stride)) < 0 or max(reached + 1, math.prod(size)) > len(stored):
+        if max(reached + 1, math.prod(size)) > len(stored):
             raise ValueError(f"a tensor doesn't lie in its {len(stored)} numbers")
         return stored.as_strided(size, stride, offset)
 

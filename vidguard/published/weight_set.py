@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from vidguard.types import write_whole
 from vidguard.weights import (
     Calibration,
     Passport,
+    TemporalShape,
     WeightEntry,
     enter_in_manifest,
     is_set_name,
@@ -38,7 +40,7 @@ UNCALIBRATED: Final = Calibration(
     threshold_note="these weights are NOT calibrated: this is the network's own output, cut at one half",
     fitted_on=None,
 )
-_NO_TEMPORAL: Final = {"width": 1, "heads": 1, "layers": 0}
+_NO_TEMPORAL: Final = TemporalShape(width=1, heads=1, layers=0)
 
 _CARD: Final = """# {name}
 
@@ -113,7 +115,7 @@ def _passport(name: str, architecture: str, file: str, sha256: str) -> Passport:
     return Passport(
         name=name,
         encoders=(architecture,),
-        temporal=dict(_NO_TEMPORAL),
+        temporal=_NO_TEMPORAL,
         crop=CROP,
         frames_per_second=AnalysisConfig().frames_per_second,
         calibration=UNCALIBRATED,
@@ -124,7 +126,7 @@ def _passport(name: str, architecture: str, file: str, sha256: str) -> Passport:
 
 def _judge(encoder: Encoder, architecture: str) -> Judge:
     """The encoder alone: a fusion that changes nothing and the smallest temporal part, all zeros, adding nothing."""
-    judge = Judge((architecture,), _NO_TEMPORAL)
+    judge = Judge((architecture,), asdict(_NO_TEMPORAL))
     judge.encoders[architecture].load_state_dict(encoder.state_dict())
     with torch.no_grad():
         for parameter in judge.temporal.parameters():

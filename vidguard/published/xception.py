@@ -6,16 +6,21 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
+_UNUSED = "adjust_channel."
 _HEADS = ("last_linear.1.", "last_linear.", "fc.")
 
 
 def own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A published state dict under the names of `encoders.Xception`; what has no known name keeps its own."""
+    """A published state dict under the names of `encoders.Xception`; what has no known name keeps its own.
+
+    DeepfakeBench's files hold a layer for inputs of other channels too, which its Xception doesn't use.
+    """
     layers = dict(_layers()) | {head.removesuffix("."): "head" for head in _HEADS}
     renamed = {}
     for key, tensor in state.items():
         layer, _, parameter = key.rpartition(".")
-        renamed[f"{layers.get(layer, layer)}.{parameter}"] = tensor
+        if not key.startswith(_UNUSED):
+            renamed[f"{layers.get(layer, layer)}.{parameter}"] = tensor
     return renamed
 
 

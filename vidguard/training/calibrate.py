@@ -140,11 +140,6 @@ def encoder_figures(judge: Judge, sequences: Seq[Sequence]) -> dict[str, dict[st
     }
 
 
-def judge_sequence(judge: Judge, sequence: Sequence) -> list[ScoredStretch]:
-    """The segments of `judge_parts`."""
-    return judge_parts(judge, sequence)[1]
-
-
 def judge_parts(judge: Judge, sequence: Sequence) -> tuple[list[ScoredPart], list[ScoredStretch]]:
     """Run one sequence the way a track of a video is run; gives its frames and its segments."""
     config = AnalysisConfig()

@@ -16,7 +16,7 @@ from vidguard.encoders import CROP
 from vidguard.errors import InputError
 from vidguard.training.recipe import Recipe, is_shipped
 from vidguard.types import write_whole
-from vidguard.weights import Calibration, Passport, enter_in_manifest, find_weights, write_files
+from vidguard.weights import Calibration, Passport, TemporalShape, enter_in_manifest, find_weights, write_files
 
 
 def export(judge: Judge, passport: Passport, recipe: Recipe, folder: Path) -> None:
@@ -65,7 +65,7 @@ def passport_of(
     return Passport(
         name=recipe.name,
         encoders=judge.names,
-        temporal={},
+        temporal=TemporalShape(),
         crop=CROP,
         frames_per_second=recipe.material.video_frames_per_second,
         calibration=calibration,

@@ -82,7 +82,7 @@ def embed(judge: Judge, stream: SampleStream, count: int) -> Embedded:
         features.append(torch.cat([found[name] for name in judge.names], dim=-1).numpy())
         classes += [number for _, _, number, _ in batch]
         rows = [stream.store.rows[index] for *_, index in batch]
-        sources += [f"{row.dataset}/{row.group or row.path}" for row in rows]
+        sources += [f"{row.dataset}/{row.source}" for row in rows]
     if not features:
         raise InputError(f"none of {count} samples is genuine or of a known kind: no head for kinds can be fitted")
     return Embedded(np.concatenate(features), np.array(classes), tuple(sources))

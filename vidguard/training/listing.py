@@ -42,6 +42,11 @@ class Row:
         """Whether the face is synthetic or manipulated."""
         return self.label == "fake"
 
+    @property
+    def source(self) -> str:
+        """What mustn't be split: the group, or where it isn't known the file, which then stands for itself."""
+        return self.group or self.path
+
 
 def list_material(sources: Sequence[Path], recipe: MaterialRecipe) -> list[tuple[Path, Row]]:
     """Training and validation files of manifests and folders with their rows, in the order given.

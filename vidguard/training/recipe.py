@@ -220,6 +220,8 @@ def load_recipe(name_or_path: str) -> Recipe:
         content = tomllib.loads(path.read_text("utf-8"))
         if "of" in content:
             stack = TypeAdapter(Stack).validate_python(content)
+            if stack.of == name_or_path:
+                raise InputError(f"{path} stacks itself; name another recipe as what it is of")
             return load_recipe(stack.of).of_encoders(stack.encoders, stack.name, stack.description)
         return TypeAdapter(Recipe).validate_python(_spelt_out(content))
     except FileNotFoundError as error:

@@ -120,7 +120,7 @@ class SampleStream(IterableDataset[tuple[Tensor, float, int]]):
     def _is_another(self, other: int, index: int) -> bool:
         """Whether two crops are of different sources; one without a group stands for itself."""
         a, b = self.store.rows[other], self.store.rows[index]
-        return (a.dataset, a.group or a.path) != (b.dataset, b.group or b.path)
+        return (a.dataset, a.source) != (b.dataset, b.source)
 
 
 def class_of(row: Row) -> int:

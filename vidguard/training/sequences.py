@@ -69,11 +69,11 @@ def forged_sequences(store: Store, judge: Judge, *, split: str, forgeries: int, 
                 for k, forged in zip(range(len(index))[stretch], made):
                     if forged is not None:
                         frames[k], is_fake[k] = forged, True
-            yield _encode(judge, _degraded(frames, rng), times, is_fake, source=row.group, dataset=row.dataset)
+            yield _encode(judge, _degraded(frames, rng), times, is_fake, source=row.source, dataset=row.dataset)
 
 
 def _source(row: Row) -> tuple[str, str]:
-    return row.dataset, row.group or row.path
+    return row.dataset, row.source
 
 
 def _forged(faces: list[Face], others: list[Face], rng: np.random.Generator) -> list[NDArray[np.uint8] | None]:
@@ -95,8 +95,7 @@ def single_frames(store: Store, judge: Judge, *, split: str, datasets: tuple[str
         for k, i in enumerate(part):
             one = slice(k, k + 1)
             row = store.rows[i]
-            source = row.group or row.path  # where the source is unknown, each crop stands for itself
-            yield Sequence(whole.tokens[one], whole.logits[one], truth[one], source, row.dataset)
+            yield Sequence(whole.tokens[one], whole.logits[one], truth[one], row.source, row.dataset)
 
 
 def kept_sequences(path: Path, made_from: str, make: Callable[[], list[Sequence]]) -> list[Sequence]:
