@@ -22,6 +22,7 @@ import torch
 import typer
 from numpy.typing import NDArray
 from rich.progress import track as progress
+from surroundings import environment
 
 import vidguard
 from vidguard.config import AnalysisConfig
@@ -55,6 +56,7 @@ def main(
     names = detector.judge.names
     chosen = [*((n,) for n in names), *itertools.combinations(names, len(names) - 1), names]
     result = {
+        "environment": environment("torch"),
         "what": "frame AUC on validation material and video AUC (mean of frames) on development videos, by encoders",
         "weights": detector.weights.name,
         "model_sha256": detector.weights.sha256,

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import time
 from pathlib import Path
@@ -22,9 +21,9 @@ from typing import Annotated, Any, Final
 
 import torch
 import typer
+from surroundings import environment
 from validation import SETS, figures, validation_crops
 
-import vidguard
 from vidguard.detector.golden import golden_crops
 from vidguard.detector.judge import Judge, load_judge
 from vidguard.training.material import Store, open_store
@@ -49,12 +48,7 @@ def main(
     result: dict[str, Any] = {
         "what": "frame AUC (95 % by source), accuracy at a calibrated 0.5 and EER on validation crops; AUC of clips "
         "from the passports; parameters of the encoders; processor milliseconds a face on one core",
-        "environment": {
-            "vidguard": vidguard.__version__,
-            "torch": str(torch.__version__),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, 1 torch thread",
-            "load_average": round(os.getloadavg()[0], 2),
-        },
+        "environment": environment("torch") | {"load_average": round(os.getloadavg()[0], 2)},
         "crops_at_most": limit,
         "detectors": {},
     }

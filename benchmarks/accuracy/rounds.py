@@ -17,6 +17,7 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track as progress
 from safetensors.torch import load_file
+from surroundings import environment
 from validation import DEGRADED, SETS, validation_crops
 
 from vidguard.encoders import ENCODERS, Encoder
@@ -48,6 +49,7 @@ def main(
         model.load_state_dict(mixed)
         rows[f"{share:g}"] = _figures(model.eval(), material)
     result = {
+        "environment": environment("torch"),
         "what": f"frame AUC on up to {limit} validation crops a set, by the last round's share of the weights",
         "recipe": recipe,
         "encoder": encoder,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from vidguard import __version__
 
@@ -19,5 +22,6 @@ def environment(*packages: str) -> dict[str, Any]:
         "vidguard": __version__,
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
-        "machine": f"{platform.system()} {platform.machine()}",
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "torch_threads": torch.get_num_threads(),
     }

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from surroundings import environment
 from torch import Tensor, nn
 
 from vidguard import types
@@ -111,6 +112,7 @@ def main(
     rows["logistic regression on track statistics"] = {"face": _auc(clips, _by_statistics(judge, training, clips))}
     partly = [c for c in clips if 0 < c.is_fake.mean() < 1]
     result = {
+        "environment": environment("torch"),
         "what": "validation clips, pristine and forged in part or whole: AUC of frames, of 1 s segments and of whole "
         "faces; stretches found in those forged in part, at a threshold that finds a tenth of the genuine clips' time",
         "clips": len(clips),

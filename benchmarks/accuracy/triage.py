@@ -13,8 +13,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import platform
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +22,7 @@ import cv2
 import torch
 import typer
 from rich.progress import track as progress
+from surroundings import environment
 from triage_figures import MISSES, POPULATIONS, VIDEOS, Example, assumptions, fit_point, simulate
 from triage_material import Copy, make_copies, native_clips
 
@@ -70,7 +69,7 @@ def main(
         "what": "share of videos that a look at their key frames clears, fakes missed by it, and what that saves",
         "weights": detector.weights.name,
         "model_sha256": detector.weights.sha256,
-        "environment": _environment(),
+        "environment": environment("torch"),
         "assumptions": assumptions(),
         "costs": costs,
         "points": points,
@@ -209,14 +208,6 @@ def _milliseconds(step: Any) -> float:
         step()
         spent.append(1000 * (time.process_time() - start))
     return min(spent)
-
-
-def _environment() -> dict[str, Any]:
-    return {
-        "vidguard": vidguard.__version__,
-        "torch": str(torch.__version__),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, 1 torch thread",
-    }
 
 
 def _store(entry: Any, points: list[dict[str, Any]]) -> None:

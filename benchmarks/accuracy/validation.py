@@ -20,6 +20,7 @@ import torch
 import typer
 from numpy.typing import NDArray
 from rich.progress import track as progress
+from surroundings import environment
 
 from vidguard.detector.judge import Judge, load_judge
 from vidguard.forge import h264, jpeg, rescale
@@ -60,6 +61,7 @@ def main(
     calibration = passport.calibration
     rng = np.random.default_rng(0)
     result: dict[str, Any] = {
+        "environment": environment("torch"),
         "what": "frame AUC on validation crops; accuracy at a calibrated probability of 0.5; ECE and shares flagged by "
         "the calibration and the threshold of stills that were fitted on crops as they are",
         "threshold": calibration.frame_threshold,
