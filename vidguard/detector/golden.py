@@ -32,9 +32,25 @@ def golden(judge: Judge) -> dict[str, torch.Tensor]:
 
 
 def golden_crops() -> torch.Tensor:
-    """Smooth coloured patterns (4, 3, 224, 224) uint8, the same on every machine: integers only."""
+    """Two stripes and two cloudscapes (4, 3, 224, 224) uint8, the same on every machine: integers only.
+
+    The clouds are noise of all scales, the coarser the stronger, as in photographs: what reads spectra answers nothing
+    to stripes.
+    """
     ys, xs = torch.meshgrid(torch.arange(CROP.size), torch.arange(CROP.size), indexing="ij")
-    channels = [
-        (xs * (k + 1) + ys * (c + 2) + (xs * ys) // (7 + k)) % 256 for k in range(_GOLDEN_CROPS) for c in range(3)
-    ]
-    return torch.stack(channels).reshape(_GOLDEN_CROPS, 3, CROP.size, CROP.size).to(torch.uint8)
+    stripes = [(xs * (k + 1) + ys * (c + 2) + (xs * ys) // (7 + k)) % 256 for k in range(2) for c in range(3)]
+    clouds = [_clouds(xs, ys, seed) for seed in range(6)]
+    return torch.stack(stripes + clouds).reshape(_GOLDEN_CROPS, 3, CROP.size, CROP.size).to(torch.uint8)
+
+
+def _clouds(xs: torch.Tensor, ys: torch.Tensor, seed: int) -> torch.Tensor:
+    cells = (1, 2, 4, 8, 16, 32, 64)
+    layers = [cell * _hashed(xs // cell, ys // cell, seed) for cell in cells]
+    return torch.stack(layers).sum(0) // sum(cells)
+
+
+def _hashed(xs: torch.Tensor, ys: torch.Tensor, seed: int) -> torch.Tensor:
+    """A number of 0 to 255 for each place, with no pattern to it."""
+    mixed = (xs * 374761393 + ys * 668265263 + seed * 974634599) & 0xFFFFFFFF
+    mixed = ((mixed ^ (mixed >> 13)) * 1274126177) & 0xFFFFFFFF
+    return (mixed ^ (mixed >> 16)) % 256
