@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
-import time
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -24,15 +22,14 @@ import typer
 from surroundings import environment
 from validation import SETS, figures, validation_crops
 
-from vidguard.detector.golden import golden_crops
-from vidguard.detector.judge import Judge, load_judge
+from vidguard.detector.cost import cost_of
+from vidguard.detector.judge import load_judge
 from vidguard.training.material import Store, open_store
 from vidguard.weights import WeightEntry, list_weights
 
 SHOWN: Final = ("dfdc", "mesonet", "openforensics (GAN swap)", "generated")
 CLIPS: Final = "pristine clips and forgeries"
 _KEPT: Final = ("auc", "auc_95", "accuracy", "eer")
-_ROUNDS: Final = 5  # times that the cost of a face is measured; the median counts
 
 
 def main(
@@ -68,7 +65,7 @@ def _row(entry: WeightEntry, store: Store, limit: int) -> dict[str, Any]:
         "file_bytes": entry.size_bytes,
         "encoders": list(judge.names),
         "parameters": sum(p.numel() for p in judge.encoders.parameters()),
-        "ms_a_face": _cost(judge),
+        "ms_a_face": cost_of(judge)["processor_ms_a_face"],
         "sets": {},
         "clips": passport.figures.get("validation", {}).get("video", {}).get(CLIPS),
         "kinds": passport.figures.get("kinds"),
@@ -79,16 +76,6 @@ def _row(entry: WeightEntry, store: Store, limit: int) -> dict[str, Any]:
         row["sets"][name] |= {key: found["fused"][key] for key in _KEPT}
         row["sets"][name]["learnt_from"] = sorted(set(SETS[name]) & set(passport.training_data))
     return row
-
-
-def _cost(judge: Judge) -> float:
-    """Processor milliseconds a face, four at a time, from uint8 crops: the median of rounds after a first one."""
-    crops, seconds = golden_crops(), []
-    for _ in range(_ROUNDS + 1):
-        began = time.process_time()
-        judge.encode(crops)
-        seconds.append(time.process_time() - began)
-    return round(1000 * statistics.median(seconds[1:]) / len(crops), 2)
 
 
 if __name__ == "__main__":

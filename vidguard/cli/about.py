@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -26,7 +27,9 @@ def models(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """List the weight sets: encoders, parameters, size, validation figures, licence, and which kinds it names.
+    """List the weight sets: encoders, parameters, size, cost, validation figures, licence, and which kinds it names.
+
+    Cost: processor milliseconds that the encoders took for a face where the set was made.
 
     A set in a FOLDER is used by its path, as `--weights FOLDER/NAME`. Where one is damaged, the others are listed
     and the exit code is 3.
@@ -71,6 +74,7 @@ def _facts(entry: WeightEntry, load: str) -> dict[str, Any]:
         "kinds": list(passport.kinds),
         "parameters": count_parameters(entry),
         "size_mb": round(entry.size_bytes / 1e6, 2),
+        "processor_ms_a_face": _number(_entries(passport.figures.get("cost")).get("processor_ms_a_face")),
         "calibrated_on": passport.calibration.fitted_on,
         "validation": passport.figures.get("validation", {}),
     }
@@ -85,30 +89,40 @@ def _show(sets: list[dict[str, Any]]) -> None:
     table.add_column("encoders", no_wrap=True)
     table.add_column("parameters", justify="right", no_wrap=True)
     table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("ms a face", justify="right", no_wrap=True)
     table.add_column("video AUC, validation")
     table.add_column("what it is, licence")
+    licences = list(dict.fromkeys(one["licence"] for one in sets))
     for one in sets:
-        words = [one["description"], one["licence"]]
+        words = [one["description"], f"licence: ({licences.index(one['licence']) + 1})"]
         if one["calibrated_on"] is None:
             words.insert(1, "not calibrated")
         if one["kinds"]:
             words.insert(1, f"names kinds: {', '.join(one['kinds'])}")
-        size = (f"{one['parameters']:,}", f"{one['size_mb']:.1f} MB")
+        cost = one["processor_ms_a_face"]
+        size = (f"{one['parameters']:,}", f"{one['size_mb']:.1f} MB", "–" if cost is None else f"{cost:.1f}")
         areas = _areas(one["validation"]) or ["none"]
         cells = ([one["load"]], one["encoders"], *([text] for text in size), areas, words)
         # a folder's manifest is anybody's: what it says must not reach the terminal as control codes
         table.add_row(*(Text("\n".join(printable(line) for line in cell)) for cell in cells))
     out().print(table)
+    for number, licence in enumerate(licences, start=1):
+        out().print(Text(f"({number}) {printable(licence)}"))
 
 
 def _areas(validation: Any) -> list[str]:
     """Each material and its video AUC. A passport's figures have no fixed form: what isn't an AUC is left out."""
     lines = []
     for data, figures in _entries(_entries(validation).get("video")).items():
-        auc = _entries(figures).get("auc")
-        if isinstance(auc, int | float) and not isinstance(auc, bool) and 0 <= auc <= 1:
+        auc = _number(_entries(figures).get("auc"))
+        if auc is not None and auc <= 1:
             lines.append(f"{data} {auc:.3f}")
     return lines
+
+
+def _number(value: Any) -> float | None:
+    """A figure from 0 on, None for anything else."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf else None
 
 
 def _entries(value: Any) -> dict[str, Any]:

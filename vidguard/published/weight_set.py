@@ -6,13 +6,14 @@ import hashlib
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 
 from vidguard.calibration import Platt
 from vidguard.config import AnalysisConfig
 from vidguard.detector import Judge
+from vidguard.detector.cost import cost_of
 from vidguard.detector.golden import golden
 from vidguard.encoders import CROP, Encoder
 from vidguard.errors import InputError, WeightsError
@@ -88,7 +89,10 @@ def import_weights(
     encoder = build_encoder(content, path.name, architecture, fake_output=fake_output)
     file = printable(path.name)
     sha256 = hashlib.sha256(content).hexdigest()
-    passport = _passport(name, architecture, file, sha256)
+    judge = _judge(encoder, architecture)
+    passport = _passport(
+        name, architecture, {"imported_from": {"file": file, "sha256": sha256}, "cost": cost_of(judge)}
+    )
     description = f"{type(encoder).__name__} imported from {file}."
     card = _CARD.format(
         name=name,
@@ -101,7 +105,6 @@ def import_weights(
         crop=CROP.size,
         size=encoder.input_size,
     )
-    judge = _judge(encoder, architecture)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=out) as unfinished:
         made = Path(unfinished) / name
@@ -111,7 +114,7 @@ def import_weights(
     return enter_in_manifest(out, name, description, terms)
 
 
-def _passport(name: str, architecture: str, file: str, sha256: str) -> Passport:
+def _passport(name: str, architecture: str, figures: dict[str, Any]) -> Passport:
     return Passport(
         name=name,
         encoders=(architecture,),
@@ -120,7 +123,7 @@ def _passport(name: str, architecture: str, file: str, sha256: str) -> Passport:
         frames_per_second=AnalysisConfig().frames_per_second,
         calibration=UNCALIBRATED,
         training_data=(),
-        figures={"imported_from": {"file": file, "sha256": sha256}},
+        figures=figures,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import torch
 
 from vidguard.detector import Judge
+from vidguard.detector.cost import cost_of
 from vidguard.errors import InputError, WeightsError
 from vidguard.faces.mesh import FaceMesh
 from vidguard.training.calibrate import calibrate, encoder_figures, fit_fusion
@@ -115,7 +116,7 @@ def temporal(recipe: Recipe, work: Path, out: Path, say: Say) -> None:
     if recipe.kinds is not None:
         shown["kinds"] = name_kinds(judge, recipe, store, work / "kinds.safetensors", inputs=_inputs(recipe, work))
         say(f"temporal: validation accuracy of kinds {shown['kinds']['accuracy']:.3f}, classes weighing the same")
-    shown["trained_from"] = wanted
+    shown |= {"trained_from": wanted, "cost": cost_of(judge)}
     export(judge, passport_of(judge, recipe, calibration, shown, learnt_from(recipe, store)), recipe, out)
     write_card(out, recipe.name)
     for level, datasets in levels.items():
