@@ -6,7 +6,7 @@
 sets and those in --sets (repeatable); of two of one name the shipped one. Frame figures are of at most 1,000 crops a
 data set, seeded, half of each class; the AUC of clips is each passport's own, of the whole pipeline on forged
 validation clips. Accuracy is at a calibrated probability of 0.5, and that calibration was fitted on validation crops
-too. A detector whose training had the data set's other split is in distribution there: "learnt_from" says so. Twelve
+too. Rows of an earlier RESULT whose weights are the same are kept. A detector whose training had the data set's other split is in distribution there: "learnt_from" says so. Twelve
 sets take one core about ten minutes.
 """
 
@@ -25,6 +25,7 @@ from validation import SETS, figures, validation_crops
 from vidguard.detector.cost import cost_of
 from vidguard.detector.judge import load_judge
 from vidguard.training.material import Store, open_store
+from vidguard.types import write_whole
 from vidguard.weights import WeightEntry, list_weights
 
 SHOWN: Final = ("dfdc", "mesonet", "openforensics (GAN swap)", "generated")
@@ -42,23 +43,32 @@ def main(
     torch.set_num_threads(1)
     store = open_store(work / "store")
     entries = {entry.name: entry for folder in (*reversed(sets or ()), None) for entry in list_weights(folder)}
+    earlier = _earlier(out, limit)
     result: dict[str, Any] = {
         "what": "frame AUC (95 % by source), accuracy at a calibrated 0.5 and EER on validation crops; AUC of clips "
         "from the passports; parameters of the encoders; processor milliseconds a face on one core",
-        "environment": environment("torch") | {"load_average": round(os.getloadavg()[0], 2)},
         "crops_at_most": limit,
         "detectors": {},
     }
     for name, entry in sorted(entries.items()):
-        result["detectors"][name] = row = _row(entry, store, limit)
+        row = earlier.get(name, {})
+        if row.get("model_sha256") != entry.sha256["model.safetensors"]:
+            row = _row(entry, store, limit)
+        result["detectors"][name] = row
         typer.echo(f"{name}: " + ", ".join(f"{data} {found['auc']:.3f}" for data, found in row["sets"].items()))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
+        write_whole(out, (json.dumps(result, indent=1) + "\n").encode())
+
+
+def _earlier(out: Path, limit: int) -> dict[str, dict[str, Any]]:
+    """Rows of a result that is there already, of as many crops."""
+    found = json.loads(out.read_text()) if out.is_file() else {}
+    return found["detectors"] if found.get("crops_at_most") == limit else {}
 
 
 def _row(entry: WeightEntry, store: Store, limit: int) -> dict[str, Any]:
     judge, passport = load_judge(entry)
     row: dict[str, Any] = {
+        "environment": environment("torch") | {"load_average": round(os.getloadavg()[0], 2)},
         "description": entry.description,
         "licence": entry.licence,
         "model_sha256": entry.sha256["model.safetensors"],
