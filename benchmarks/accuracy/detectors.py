@@ -6,8 +6,8 @@
 sets and those in --sets (repeatable); of two of one name the shipped one. Frame figures are of at most 1,000 crops a
 data set, seeded, half of each class; the AUC of clips is each passport's own, of the whole pipeline on forged
 validation clips. Accuracy is at a calibrated probability of 0.5, and that calibration was fitted on validation crops
-too. Rows of an earlier RESULT whose weights are the same are kept. A detector whose training had the data set's other split is in distribution there: "learnt_from" says so. Twelve
-sets take one core about ten minutes.
+too. A detector whose training had the data set's other split is in distribution there: "learnt_from" says so. Rows of
+an earlier RESULT whose weights are the same are kept. Fifteen sets take one core about ten minutes.
 """
 
 from __future__ import annotations
