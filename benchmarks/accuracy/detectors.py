@@ -7,7 +7,7 @@ sets and those in --sets (repeatable); of two of one name the shipped one. Frame
 data set, seeded, half of each class; the AUC of clips is each passport's own, of the whole pipeline on forged
 validation clips. Accuracy is at a calibrated probability of 0.5, and that calibration was fitted on validation crops
 too. A detector whose training had the data set's other split is in distribution there: "learnt_from" says so. Rows of
-an earlier RESULT whose weights are the same are kept. Fifteen sets take one core about ten minutes.
+an earlier RESULT whose weights and passport are the same are kept. Fifteen sets take one core about ten minutes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main(
     }
     for name, entry in sorted(entries.items()):
         row = earlier.get(name, {})
-        if row.get("model_sha256") != entry.sha256["model.safetensors"]:
+        if any(row.get(key) != digest for key, digest in _digests(entry).items()):
             row = _row(entry, store, limit)
         result["detectors"][name] = row
         typer.echo(f"{name}: " + ", ".join(f"{data} {found['auc']:.3f}" for data, found in row["sets"].items()))
@@ -65,13 +65,21 @@ def _earlier(out: Path, limit: int) -> dict[str, dict[str, Any]]:
     return found["detectors"] if found.get("crops_at_most") == limit else {}
 
 
+def _digests(entry: WeightEntry) -> dict[str, str]:
+    """What a row follows from besides the crops: the weights, and the passport with calibration and figures."""
+    return {
+        "model_sha256": entry.sha256["model.safetensors"],
+        "passport_sha256": entry.sha256["passport.json"],
+    }
+
+
 def _row(entry: WeightEntry, store: Store, limit: int) -> dict[str, Any]:
     judge, passport = load_judge(entry)
     row: dict[str, Any] = {
         "environment": environment("torch") | {"load_average": round(os.getloadavg()[0], 2)},
         "description": entry.description,
         "licence": entry.licence,
-        "model_sha256": entry.sha256["model.safetensors"],
+        **_digests(entry),
         "file_bytes": entry.size_bytes,
         "encoders": list(judge.names),
         "parameters": sum(p.numel() for p in judge.encoders.parameters()),

@@ -40,7 +40,9 @@ def read_encoder(path: Path, architecture: str, *, fake_output: int = 1) -> Enco
 
 def read_content(path: Path, architecture: str) -> bytes:
     """The bytes of a weight file. Raises WeightsError where it can't be read or is larger than the network could be."""
-    most = 4 * sum(4 * parameter.numel() for parameter in _network(architecture).parameters()) + _ROOM
+    with torch.device("meta"):  # its size alone is asked for
+        network = _network(architecture)
+    most = 4 * sum(4 * parameter.numel() for parameter in network.parameters()) + _ROOM
     try:
         with path.open("rb") as file:
             content = file.read(most + 1)
