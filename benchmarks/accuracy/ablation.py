@@ -28,7 +28,7 @@ import vidguard
 from vidguard.config import AnalysisConfig
 from vidguard.detector import Judge
 from vidguard.detector.judge import FrameFeatures
-from vidguard.encoders import CROP, ENCODERS
+from vidguard.encoders import CROP, encoder_class
 from vidguard.errors import VidguardError
 from vidguard.metrics import auc, bootstrap_auc
 from vidguard.training.calibrate import fit_fusion
@@ -144,7 +144,7 @@ def _cost(name: str) -> dict[str, float]:
         began = time.perf_counter()
         judge.encode(crops)
         taken.append((time.perf_counter() - began) / _BATCH * 1000)
-    parameters = sum(p.numel() for p in ENCODERS[name]().parameters())
+    parameters = sum(p.numel() for p in encoder_class(name)().parameters())
     return {"ms a face": round(statistics.median(taken[1:]), 2), "parameters": parameters}
 
 
