@@ -338,12 +338,10 @@ def test_a_card_says_only_what_holds_for_its_recipe(tmp_path: Path) -> None:
 def test_padding_in_a_batch_is_marked() -> None:
     judge = Judge(("mesoinception4",), {})
     sequences = made_up(judge, 6, 0)
-    embeddings, logits, times, valid, is_fake = collate(
-        sequences, [s.tokens.frame_logits for s in sequences], np.random.default_rng(0)
-    )
-    assert valid[:, 0].all()
-    assert embeddings["mesoinception4"].shape[:2] == logits.shape == times.shape == valid.shape == is_fake.shape
-    assert (is_fake[~valid] == 0).all()
+    batch = collate(sequences, [s.tokens.frame_logits for s in sequences], np.random.default_rng(0))
+    assert batch.valid[:, 0].all()
+    assert batch.embeddings["mesoinception4"].shape[:2] == batch.logits.shape == batch.times.shape == batch.valid.shape
+    assert (batch.is_fake[~batch.valid] == 0).all()
 
 
 def test_tracks_that_are_turned_into_few_dimensions_are_judged_alike() -> None:

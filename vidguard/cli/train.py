@@ -31,6 +31,9 @@ A folder has real/ and fake/, or train/real/, train/fake/, val/real/, val/fake/.
 name without suffix the group: name a forgery like the file it was made from. Without train/ and val/ a hash of the
 group decides, one in five for val.
 
+Genuine videos are forged in part, so that the transformer learns when; of a video that is labelled fake it learns only
+that some of it is. One with several people teaches it nothing, as which of them is forged isn't known.
+
 What a stage has finished in --work isn't done again, and a stopped stage goes on: give the same command once more. A
 GPU is used where there is one. TensorBoard: pip install 'vidguard[train]', then tensorboard --logdir DIR/tensorboard.
 Recipes with meshes = true need that too, and a model file: pip install --no-deps mediapipe==0.10.21.

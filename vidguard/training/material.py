@@ -75,11 +75,11 @@ class Store:
         known = mesh is not None and bool(np.isfinite(mesh).all())
         return Face(np.asarray(self.crops[index]), self.landmarks[index], mesh if known else None)
 
-    def tracks(self, *, split: str, minimum: int) -> list[NDArray[np.int64]]:
-        """Positions of every genuine track of at least `minimum` frames, in time order."""
+    def tracks(self, *, split: str, minimum: int, is_fake: bool = False) -> list[NDArray[np.int64]]:
+        """Positions of every track of at least `minimum` frames in genuine (or fake) videos, in time order."""
         by_track: dict[tuple[str, str, int], list[int]] = {}
         for index, row in enumerate(self.rows):
-            if row.split == split and is_video(row.path) and not row.is_fake:
+            if row.split == split and is_video(row.path) and row.is_fake == is_fake:
                 by_track.setdefault((row.dataset, row.path, row.track), []).append(index)
         return [np.asarray(v, np.int64) for v in by_track.values() if len(v) >= minimum]
 

@@ -26,7 +26,7 @@ from vidguard.training.listing import list_material
 from vidguard.training.material import MADE_FROM, Store, build_store, open_store
 from vidguard.training.meshes import find_meshes
 from vidguard.training.recipe import Recipe, settings_of
-from vidguard.training.sequences import MIN_FRAMES, forged_sequences, kept_sequences, single_frames
+from vidguard.training.sequences import MIN_FRAMES, forged_sequences, kept_sequences, labelled_fakes, single_frames
 from vidguard.training.sequences import Sequence as Track
 from vidguard.training.temporal import train_temporal
 from vidguard.types import write_whole
@@ -137,13 +137,13 @@ def _validation(recipe: Recipe, store: Store, judge: Judge, crops: tuple[str, ..
 
 
 def _training(recipe: Recipe, store: Store, judge: Judge) -> list[Track]:
-    """Forged tracks of the reserved people, where the recipe reserves any."""
+    """Forged tracks of the reserved people, where the recipe reserves any, and of videos that are labelled fake."""
     count, seed = recipe.temporal.forgeries_per_track, recipe.seed
     split = _temporal_split(store)
     found = list(forged_sequences(store, judge, split=split, forgeries=count, seed=seed + 3))
     if not found:
         raise InputError(f"no genuine face is followed for {MIN_FRAMES} frames in the split {split}; add videos")
-    return found
+    return found + list(labelled_fakes(store, judge, split=split))
 
 
 def learnt_from(recipe: Recipe, store: Store) -> tuple[str, ...]:

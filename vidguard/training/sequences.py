@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,11 @@ _MOST_OF_A_TRACK: Final = 0.6
 
 @dataclass(frozen=True)
 class Sequence:
-    """Encoded frames of one face. is_fake: (T,) bool per frame; source: what must not be split."""
+    """Encoded frames of one face. is_fake: (T,) bool per frame; source: what must not be split.
+
+    located: whether is_fake is known frame by frame. A video of which only the label is known has is_fake True
+    throughout, which then says no more than that some of it is forged.
+    """
 
     tokens: FrameTokens
     logits: NDArray[np.float32]
@@ -40,6 +45,7 @@ class Sequence:
     is_fake: NDArray[np.bool_]
     source: str
     dataset: str
+    located: bool = True
 
     @property
     def family(self) -> str:
@@ -85,6 +91,27 @@ def _forged(faces: list[Face], others: list[Face], rng: np.random.Generator) -> 
     return [None if one is None else one[0] for one in made]
 
 
+def labelled_fakes(store: Store, judge: Judge, *, split: str) -> Iterator[Sequence]:
+    """Tracks of a split's videos that are labelled fake, encoded as they are: when they are forged isn't known.
+
+    Of videos with several people it isn't known either which of them is: those are left out.
+    """
+    tracks = store.tracks(split=split, minimum=MIN_FRAMES, is_fake=True)
+    people = Counter(_video(store, index) for index in tracks)
+    for index in progress(
+        [index for index in tracks if people[_video(store, index)] == 1], description="labelled fakes"
+    ):
+        row = store.rows[index[0]]
+        frames, times = [store.face(int(i)).image for i in index], np.array([store.rows[i].time for i in index])
+        is_fake = np.ones(len(index), bool)
+        yield _encode(judge, frames, times, is_fake, source=row.source, dataset=row.dataset, located=False)
+
+
+def _video(store: Store, track: NDArray[np.int64]) -> tuple[str, str]:
+    row = store.rows[track[0]]
+    return row.dataset, row.path
+
+
 def single_frames(store: Store, judge: Judge, *, split: str, datasets: tuple[str, ...]) -> Iterator[Sequence]:
     """Labelled crops as tracks of one frame: what the encoders and their fusion are judged on as well."""
     chosen = store.where(split=split, datasets=datasets)
@@ -115,6 +142,7 @@ def save_sequences(path: Path, sequences: Iterable[Sequence], *, made_from: str 
     listed = list(sequences)
     about = {"lengths": [len(s.is_fake) for s in listed], "sources": [s.source for s in listed]}
     about["datasets"] = [s.dataset for s in listed]
+    about["located"] = [s.located for s in listed]
     tokens = FrameTokens.join([s.tokens for s in listed])
     tensors = {f"embedding.{name}": values.contiguous() for name, values in tokens.embeddings.items()}
     tensors |= {"fused": tokens.frame_logits.contiguous(), "times": tokens.times}
@@ -131,8 +159,9 @@ def load_sequences(path: Path) -> list[Sequence]:
     logits, is_fake = tensors["logits"].numpy(), tensors["is_fake"].numpy()
     ends = np.cumsum(about["lengths"]).tolist()
     parts = [slice(end - length, end) for end, length in zip(ends, about["lengths"])]
-    named = zip(parts, about["sources"], about["datasets"])
-    return [Sequence(tokens[part], logits[part], is_fake[part], source, data) for part, source, data in named]
+    located = about.get("located", [True] * len(parts))  # files from before there were others
+    named = zip(parts, about["sources"], about["datasets"], located)
+    return [Sequence(tokens[p], logits[p], is_fake[p], source, data, known) for p, source, data, known in named]
 
 
 def _stretch(times: NDArray[np.float64], rng: np.random.Generator) -> slice:
@@ -164,9 +193,10 @@ def _encode(
     *,
     source: str = "",
     dataset: str = "",
+    located: bool = True,
 ) -> Sequence:
     crops = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
     features = judge.encode(crops)
     logits = torch.stack([features.logits[n] for n in judge.names], dim=-1).numpy()
     tokens = FrameTokens(features.embeddings, features.fake_logit, torch.from_numpy(times))
-    return Sequence(tokens, logits, is_fake, source, dataset)
+    return Sequence(tokens, logits, is_fake, source, dataset, located)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence as Seq
-from typing import Final, TextIO
+from dataclasses import replace
+from typing import Final, NamedTuple, TextIO
 
 import numpy as np
 import torch
@@ -63,7 +64,7 @@ def train_temporal(
         for start in range(0, len(order) - batch + 1, batch):
             chosen = order[start : start + batch]
             other = [_as_other_footage(fused[i], rng) for i in chosen]
-            loss = _loss(model, *collate([tracks[i] for i in chosen], other, rng))
+            loss = _loss(model, collate([tracks[i] for i in chosen], other, rng))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -107,14 +108,24 @@ def validation_loss(judge: Judge, sequences: Seq[Sequence]) -> float:
     return float(np.average(np.logaddexp(0.0, -signed), weights=weights))
 
 
-def collate(
-    sequences: Seq[Sequence], fused: Seq[Tensor], rng: np.random.Generator
-) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, Tensor]:
-    """A random window of each sequence, padded: embeddings, then logits, times, valid, is_fake as (B, T)."""
+class Batch(NamedTuple):
+    """Windows, padded: embeddings name -> (B, T, D); logits, times, valid, is_fake (B, T); located (B,) bool."""
+
+    embeddings: dict[str, Tensor]
+    logits: Tensor
+    times: Tensor
+    valid: Tensor
+    is_fake: Tensor
+    located: Tensor
+
+
+def collate(sequences: Seq[Sequence], fused: Seq[Tensor], rng: np.random.Generator) -> Batch:
+    """A random window of each sequence; the longest one where a part of it might miss what is forged."""
     parts = []
     for sequence in sequences:
         longest = min(len(sequence.tokens), WINDOW_FRAMES)
-        length = longest if rng.random() < 0.5 else int(rng.integers(1, longest + 1))
+        whole = not sequence.located or rng.random() < 0.5
+        length = longest if whole else int(rng.integers(1, longest + 1))
         start = int(rng.integers(0, len(sequence.tokens) - length + 1))
         parts.append(slice(start, start + length))
     size = max(p.stop - p.start for p in parts)
@@ -124,7 +135,7 @@ def collate(
     times = _stack([s.tokens.times[p] for s, p in zip(sequences, parts)], size)
     is_fake = _stack([torch.from_numpy(s.is_fake[p]).float() for s, p in zip(sequences, parts)], size)
     valid = torch.stack([torch.arange(size) < p.stop - p.start for p in parts])
-    return embeddings, logits, times, valid, is_fake
+    return Batch(embeddings, logits, times, valid, is_fake, torch.tensor([s.located for s in sequences]))
 
 
 def _stack(values: Seq[Tensor], size: int) -> Tensor:
@@ -141,7 +152,7 @@ def in_few_dimensions(sequence: Sequence) -> Sequence:
     tokens = sequence.tokens
     turned = {n: torch.linalg.qr(e.T)[1].T if len(e) < e.shape[1] else e for n, e in tokens.embeddings.items()}
     kept = type(tokens)(turned, tokens.frame_logits, tokens.times)
-    return Sequence(kept, sequence.logits, sequence.is_fake, sequence.source, sequence.dataset)
+    return replace(sequence, tokens=kept)
 
 
 def _as_other_footage(logits: Tensor, rng: np.random.Generator) -> Tensor:
@@ -156,16 +167,22 @@ def _optimizer(model: TemporalTransformer, recipe: TemporalRecipe) -> tuple[torc
     return torch.optim.AdamW(groups, recipe.learning_rate), rates
 
 
-def _loss(
-    model: torch.nn.Module, embeddings: dict[str, Tensor], logits: Tensor, times: Tensor, valid: Tensor, is_fake: Tensor
-) -> Tensor:
-    output = model(embeddings, logits, times, valid)
-    weight = valid.float()
-    per_frame = F.binary_cross_entropy_with_logits(output.frame_logits, is_fake, reduction="none")
-    frames = ((per_frame * weight).sum(1) / weight.sum(1)).mean()
-    share = (is_fake * weight).sum(1) / weight.sum(1)
+def _loss(model: torch.nn.Module, batch: Batch) -> Tensor:
+    """Cross-entropy of frames whose truth is known, and of windows.
+
+    Where only a video's label is known, the window's logit is what learns from it: a mean over the frames in which the
+    suspicious ones weigh most (multiple-instance learning with attention, Ilse et al., ICML 2018).
+    """
+    output = model(batch.embeddings, batch.logits, batch.times, batch.valid)
+    weight = batch.valid.float()
+    per_frame = F.binary_cross_entropy_with_logits(output.frame_logits, batch.is_fake, reduction="none")
+    by_window = (per_frame * weight).sum(1) / weight.sum(1)
+    share = (batch.is_fake * weight).sum(1) / weight.sum(1)
     clear = (share == 0) | (share >= _FORGED_SHARE)
-    if not clear.any():
-        return frames
-    windows = F.binary_cross_entropy_with_logits(output.window_logits[clear], (share[clear] > 0).float())
-    return frames + 0.5 * windows
+    by_clear_window = F.binary_cross_entropy_with_logits(output.window_logits, (share > 0).float(), reduction="none")
+    return _mean(by_window, batch.located) + 0.5 * _mean(by_clear_window, clear)
+
+
+def _mean(losses: Tensor, counted: Tensor) -> Tensor:
+    """Mean of those that count; 0 where none does."""
+    return (losses * counted).sum() / counted.sum().clamp(min=1)
