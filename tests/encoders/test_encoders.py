@@ -16,6 +16,7 @@ from vidguard.encoders import (
     MesoInception4,
     SpectrumLr,
     encoder_class,
+    fold_batch_norms,
     is_encoder,
     prepare_crops,
 )
@@ -146,3 +147,24 @@ def test_names_of_encoders() -> None:
         assert not is_encoder(wrong)
         with pytest.raises(WeightsError, match="unknown encoders"):
             Judge((wrong,), {})
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v2"])
+def test_folded_batch_norms_change_no_answer(name: str) -> None:
+    torch.manual_seed(0)
+    model = ENCODERS[name]().eval()
+    norms = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for norm in norms:
+        nn.init.normal_(norm.running_mean, 0.0, 0.1)
+        nn.init.uniform_(norm.running_var, 0.5, 2.0)
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        nn.init.normal_(norm.bias, 0.0, 0.1)
+    crops = torch.rand(3, 3, model.input_size, model.input_size)
+    with torch.inference_mode():
+        before = model(crops)
+        fold_batch_norms(model)
+        after = model(crops)
+    assert norms
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules())
+    torch.testing.assert_close(after.fake_logit, before.fake_logit, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(after.embedding, before.embedding, rtol=1e-3, atol=1e-5)

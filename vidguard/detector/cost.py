@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import platform
 import statistics
@@ -19,7 +20,7 @@ def cost_of(judge: Judge) -> dict[str, Any]:
 
     From uint8 crops: the median of three rounds after a first one. It belongs to the machine; hold ratios.
     """
-    crops, seconds = golden_crops(), []
+    judge, crops, seconds = copy.deepcopy(judge).ready(), golden_crops(), []
     for _ in range(_ROUNDS + 1):
         began = time.process_time()
         judge.encode(crops)

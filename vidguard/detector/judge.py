@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vidguard.encoders import CROP, ENCODERS, EncoderOutput, encoder_class, is_encoder, prepare_crops
+from vidguard.encoders import CROP, ENCODERS, EncoderOutput, encoder_class, fold_batch_norms, is_encoder, prepare_crops
 from vidguard.errors import WeightsError
 from vidguard.temporal import TemporalTransformer
 from vidguard.types import KindOfManipulation
@@ -79,6 +79,12 @@ class Judge(nn.Module):
         ]
         return EncoderOutput(torch.cat([o.embedding for o in outputs]), torch.cat([o.fake_logit for o in outputs]))
 
+    def ready(self) -> Judge:
+        """Itself, in eval mode and as fast as its networks can be made; not to be stored after."""
+        self.eval()
+        fold_batch_norms(self.encoders)
+        return self.to(memory_format=torch.channels_last)
+
     def fuse(self, logits: Tensor) -> Tensor:
         """(..., E) encoder logits in the order of `names` -> (...) fused logit."""
         fused: Tensor = self.fusion(logits).squeeze(-1)
@@ -96,4 +102,4 @@ def load_judge(entry: WeightEntry) -> tuple[Judge, Passport]:
         judge.load_state_dict(tensors)
     except (RuntimeError, ValueError, AssertionError) as error:
         raise WeightsError(f"the tensors of {entry.name} don't fit its passport: {error}") from error
-    return judge.eval().to(memory_format=torch.channels_last), passport
+    return judge.ready(), passport

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class ConvBn(nn.Module):
@@ -30,7 +31,7 @@ class ConvBn(nn.Module):
         self.same = tensorflow and stride > 1
         padding = 0 if self.same else kernel // 2
         self.conv = nn.Conv2d(cin, cout, kernel, stride, padding, groups=groups, bias=False)
-        self.bn = nn.BatchNorm2d(cout, eps=1e-3 if tensorflow else 1e-5)
+        self.bn: nn.Module = nn.BatchNorm2d(cout, eps=1e-3 if tensorflow else 1e-5)
         self.linear = linear
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,7 +41,15 @@ class ConvBn(nn.Module):
             needed_h, needed_w = ((-(-n // stride) - 1) * stride + kernel - n for n in x.shape[2:])
             x = F.pad(x, (needed_w // 2, needed_w - needed_w // 2, needed_h // 2, needed_h - needed_h // 2))
         x = self.bn(self.conv(x))
-        return x if self.linear else F.relu6(x)
+        return x if self.linear else F.relu6(x, inplace=True)  # a fresh tensor would take a sixth of the network's time
+
+    def fold(self) -> None:
+        """Work the batch norm into the convolution: a trained network answers the same sooner. In place.
+
+        The state dict is another one after it.
+        """
+        if isinstance(self.bn, nn.BatchNorm2d):
+            self.conv, self.bn = fuse_conv_bn_eval(self.conv, self.bn), nn.Identity()
 
 
 class InvertedResidual(nn.Module):
