@@ -20,6 +20,7 @@ from typing import Annotated, Any, Final
 import numpy as np
 import torch
 import typer
+from measured import measured
 from numpy.typing import NDArray
 from rich.progress import track as progress
 from surroundings import environment
@@ -30,7 +31,7 @@ from vidguard.detector import Judge
 from vidguard.detector.judge import FrameFeatures
 from vidguard.encoders import CROP, encoder_class
 from vidguard.errors import VidguardError
-from vidguard.metrics import auc, bootstrap_auc
+from vidguard.metrics import auc
 from vidguard.training.calibrate import fit_fusion
 from vidguard.training.listing import Row, read_manifest
 from vidguard.training.sequences import Sequence, load_sequences
@@ -110,7 +111,7 @@ def _figures(
     result: dict[str, Any] = {"validation, frame": {}, "development, video": {}}
     for name in np.unique(family):
         at = family == name
-        result["validation, frame"][str(name)] = _auc(truth[at], frames[at], sources[at])
+        result["validation, frame"][str(name)] = measured("auc", auc, truth[at], frames[at], sources[at])
     rows = [row for row, _ in videos]
     scores = np.array([_fused(judge, logits[:, columns]).mean() for _, logits in videos])
     kinds = np.array([row.dataset for row in rows])
@@ -119,7 +120,7 @@ def _figures(
         at = np.full(len(rows), True) if name == "pooled" else kinds == name
         if fake[at].any() and not fake[at].all():
             result["development, video"][str(name)] = {
-                **_auc(fake[at], scores[at], groups[at]),
+                **measured("auc", auc, fake[at], scores[at], groups[at]),
                 "videos": int(at.sum()),
             }
     result["fusion"] = {name: round(float(w), 3) for name, w in zip(judge.names, judge.fusion.weight[0])}
@@ -129,11 +130,6 @@ def _figures(
 def _fused(judge: Judge, logits: FrameLogits) -> NDArray[np.float32]:
     with torch.inference_mode():
         return judge.fuse(torch.from_numpy(np.ascontiguousarray(logits))).numpy()
-
-
-def _auc(truth: NDArray[np.bool_], scores: NDArray[np.float32], sources: NDArray[np.str_]) -> dict[str, Any]:
-    low, high = bootstrap_auc(truth, scores, list(sources), rounds=500)
-    return {"auc": round(auc(truth, scores), 4), "auc_95": [round(low, 4), round(high, 4)]}
 
 
 def _cost(name: str) -> dict[str, float]:

@@ -17,10 +17,11 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from measured import measured
 from peer_mesonet import MesoNetPeer
 from rich.progress import Progress
 
-from vidguard.metrics import auc, bootstrap_auc, expected_calibration_error
+from vidguard.metrics import auc, expected_calibration_error
 from vidguard.protocols.conduct import Measured, conduct
 from vidguard.protocols.items import Listing
 from vidguard.protocols.layouts import LAYOUTS, LayoutOptions
@@ -135,10 +136,8 @@ def _figures(scores: Sequence[ScoredItem], threshold: float) -> dict[str, Any]:
         sources = [s.item.source for s in judged]
         frames = np.array([_mean_of_frames(s) for s in judged], np.float64)
         result |= {
-            "auc": round(auc(truth, values), 4),
-            "auc_95": [round(v, 4) for v in bootstrap_auc(truth, values, sources)],
-            "auc_mean_of_frames": round(auc(truth, frames), 4),
-            "auc_mean_of_frames_95": [round(v, 4) for v in bootstrap_auc(truth, frames, sources)],
+            **measured("auc", auc, truth, values, sources, rounds=1000),
+            **measured("auc_mean_of_frames", auc, truth, frames, sources, rounds=1000),
             "ece": round(expected_calibration_error(truth, values), 4),
         }
     return result

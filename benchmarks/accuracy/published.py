@@ -20,13 +20,14 @@ from typing import Annotated, Any, Final
 import numpy as np
 import torch
 import typer
+from measured import Statistic, measured
 from PIL import Image
 from rich.progress import track
 from surroundings import environment
 from torch import Tensor
 
 from vidguard.encoders import prepare_crops
-from vidguard.metrics import accuracy, auc, bootstrap
+from vidguard.metrics import accuracy, auc
 from vidguard.published import read_encoder
 from vidguard.types import write_whole
 
@@ -104,10 +105,13 @@ def figures(is_fake: np.ndarray, logits: Sequence[float]) -> dict[str, Any]:
         "right_real": round(float((values[~is_fake] < 0).mean()), 4),
         "right_fake": round(float((values[is_fake] >= 0).mean()), 4),
     }
-    statistics = {"accuracy": partial(accuracy, threshold=0.0), "accuracy_at_reference_share": _reweighted, "auc": auc}
+    statistics: dict[str, Statistic] = {
+        "accuracy": partial(accuracy, threshold=0.0),
+        "accuracy_at_reference_share": _reweighted,
+        "auc": auc,
+    }
     for name, statistic in statistics.items():
-        result[name] = round(statistic(is_fake, values), 4)
-        result[f"{name}_95"] = [round(v, 4) for v in bootstrap(statistic, is_fake, values, images)]
+        result |= measured(name, statistic, is_fake, values, images, rounds=1000)
     return result
 
 

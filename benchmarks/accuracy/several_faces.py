@@ -188,7 +188,7 @@ def figures(seen: Seq[Seen], threshold: float) -> dict[str, Any]:
     videos = [(s.forged is not None, s.video) for s in seen if s.video is not None]
     faces = [(k == s.forged, p) for s in seen for k, p in enumerate(s.by_face) if p is not None]
     forged = [s for s in seen if s.forged is not None and s.truth is not None]
-    first = [s.forged == max(range(len(s.faces)), key=lambda k, s=s: s.by_face[k] or 0.0) for s in forged]
+    first = [s.forged == int(np.argmax([p or 0.0 for p in s.by_face])) for s in forged]
     matches = [match_segments(s.found[s.forged], [s.truth]) for s in forged]  # type: ignore[index,list-item]
     pooled = pool_matches(matches)
     beside = [bool(found) for s in seen for k, found in enumerate(s.found) if k != s.forged]

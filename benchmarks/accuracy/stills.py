@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -26,6 +26,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import typer
+from measured import Statistic, measured
 from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import track as progress
@@ -45,7 +46,7 @@ from vidguard.faces import FaceDetector, align_crops
 from vidguard.faces.mesh import POINTS, FaceMesh
 from vidguard.fingerprints import KINDS, fit_fingerprint, native_face
 from vidguard.forge import jpeg
-from vidguard.metrics import accuracy, auc, bootstrap
+from vidguard.metrics import accuracy, auc
 from vidguard.training.frames import load_pretrained
 from vidguard.types import write_whole
 from vidguard.weights import find_weights
@@ -113,8 +114,8 @@ def _rows(manifests: Sequence[Path]) -> list[dict[str, str]]:
 def _kept(path: Path, make: Callable[[], Arrays]) -> Arrays:
     """What `make` gives, computed once."""
     if not path.is_file():
-        partial_path = path.with_suffix(".partial.npz")
-        np.savez(partial_path, **make())
+        partial_path, made = path.with_suffix(".partial.npz"), dict[str, Any](make())
+        np.savez(partial_path, **made)
         partial_path.replace(path)
     with np.load(path, allow_pickle=False) as kept:
         return {name: kept[name] for name in kept.files}
@@ -252,10 +253,11 @@ def _fingerprint(kind: str, features: Floats, is_fake: NDArray[np.bool_], groups
 def _fit_and_judge(kind: str, seen: tuple[Floats, NDArray[np.bool_], NDArray[np.str_]], features: Floats) -> Floats:
     features_seen, is_fake, groups = seen
     try:
-        fitted = fit_fingerprint(kind, features_seen, is_fake, list(groups), trained_on="the rest of a benchmark's set")
+        known = np.asarray(features_seen, np.float64)
+        fitted = fit_fingerprint(kind, known, is_fake, list(groups), trained_on="the rest of a benchmark's set")
     except InputError:
         return np.zeros(len(features))  # it found nothing that carries over: all faces alike, an AUC of 0.5
-    return fitted.judge(features)
+    return fitted.judge(np.asarray(features, np.float64))
 
 
 def _logistic(features: Floats, is_fake: NDArray[np.bool_], seen: NDArray[np.int64], held: NDArray[np.int64]) -> Floats:
@@ -286,9 +288,9 @@ def _head(features: Floats, is_fake: NDArray[np.bool_], seen: NDArray[np.int64],
     optimizer = torch.optim.Adam(head.parameters(), 1e-3)
     inputs, labels = torch.as_tensor(features), torch.as_tensor(is_fake).long()
     for _ in range(30):
-        for batch in torch.as_tensor(seen)[torch.randperm(len(seen))].split(64):
+        for batch in torch.split(torch.as_tensor(seen)[torch.randperm(len(seen))], 64):
             optimizer.zero_grad()
-            F.cross_entropy(head(inputs[batch]), labels[batch]).backward()
+            F.cross_entropy(head(inputs[batch]), labels[batch]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     with torch.inference_mode():
         scores: Tensor = head.eval()(inputs[torch.as_tensor(held)])
@@ -303,12 +305,11 @@ def _cross_validated(judge: Judge, is_fake: NDArray[np.bool_], groups: NDArray[n
     return decisions
 
 
-def _figures(is_fake: NDArray[np.bool_], decisions: Floats, groups: Sequence[str]) -> dict[str, Any]:
+def _figures(is_fake: NDArray[np.bool_], decisions: Floats, groups: Iterable[str]) -> dict[str, Any]:
     figures: dict[str, Any] = {}
-    for name, statistic in {"auc": auc, "accuracy": partial(accuracy, threshold=0.0)}.items():
-        figures[name] = round(statistic(is_fake, decisions), 4)
-        interval = bootstrap(statistic, is_fake, decisions, list(groups), rounds=500)
-        figures[f"{name}_95"] = [round(value, 4) for value in interval]
+    statistics: dict[str, Statistic] = {"auc": auc, "accuracy": partial(accuracy, threshold=0.0)}
+    for name, statistic in statistics.items():
+        figures |= measured(name, statistic, is_fake, decisions, groups)
     return figures
 
 

@@ -21,6 +21,7 @@ from typing import Annotated, Any, Final
 import numpy as np
 import torch
 import typer
+from measured import measured
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -31,7 +32,7 @@ from torch import Tensor, nn
 from vidguard import types
 from vidguard.detector import Judge
 from vidguard.detector.verdict import read_parts, track_logit
-from vidguard.metrics import auc, bootstrap_auc, bootstrap_difference, match_segments, pool_matches, temporal_iou
+from vidguard.metrics import auc, bootstrap_difference, match_segments, pool_matches, temporal_iou
 from vidguard.metrics.temporal import Interval
 from vidguard.segments import find_stretches
 from vidguard.temporal import FrameTokens, TemporalOutput, TemporalTransformer, WindowedJudge, frame_features
@@ -104,7 +105,7 @@ def main(
     }
     told: dict[str, _Told] = {}
     for name, model in readings.items():
-        judge.temporal = model
+        judge.temporal = model  # type: ignore[assignment]  # whatever takes and gives the same
         if name not in ("frames alone", "mean over a second"):
             train_temporal(judge, training, clips, plan.temporal, seed=plan.seed, log=io.StringIO())
         told[name] = _Told(judge, clips)
@@ -159,14 +160,13 @@ class _Told:
         ours, theirs = np.concatenate(self.frames), np.concatenate(against.frames)
         difference = bootstrap_difference(auc, truth, ours, theirs, sources, rounds=_ROUNDS)
         found: dict[str, Any] = {
-            "frame": {"auc": round(auc(truth, ours), 4), "auc_less_frames_alone_95": _r(difference)}
+            "frame": {"auc": round(auc(truth, ours), 4), "auc_less_frames_alone_95": [round(v, 4) for v in difference]}
         }
         inside = [auc(c.is_fake, f) for c, f in zip(self.clips, self.frames) if 0 < c.is_fake.mean() < 1]
         found["frame"]["auc_within_clips_forged_in_part"] = round(float(np.mean(inside)), 4)
         if self.segments:
             logits, fake, source = zip(*self.segments)
-            low_high = bootstrap_auc(fake, logits, source, rounds=_ROUNDS)
-            found["segment"] = {"auc": round(auc(fake, logits), 4), "auc_95": _r(low_high), "count": len(fake)}
+            found["segment"] = {**measured("auc", auc, fake, logits, source), "count": len(fake)}
             found["face"] = _auc(self.clips, self.means)
             found["face_by_verdict"] = _auc(self.clips, self.verdicts)
             found["face_by_half_of_segments"] = _auc(self.clips, self.halves)
@@ -254,11 +254,7 @@ def _seconds(intervals: Seq[Interval]) -> float:
 
 def _auc(clips: Seq[Sequence], scores: Seq[float]) -> dict[str, Any]:
     truth, sources = [bool(c.is_fake.any()) for c in clips], [c.source for c in clips]
-    return {"auc": round(auc(truth, scores), 4), "auc_95": _r(bootstrap_auc(truth, scores, sources, rounds=_ROUNDS))}
-
-
-def _r(interval: tuple[float, float]) -> list[float]:
-    return [round(interval[0], 4), round(interval[1], 4)]
+    return measured("auc", auc, truth, scores, sources)
 
 
 def _fused(judge: Judge, sequence: Sequence) -> NDArray[np.float32]:

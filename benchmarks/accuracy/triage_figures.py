@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ class Example:
     material: str
     source: str
     is_fake: bool
-    scores: dict[str, float | None]
+    scores: Mapping[str, float | None]
     frames: int
     damaged: bool = False
     found: bool = False

@@ -18,13 +18,14 @@ import cv2
 import numpy as np
 import torch
 import typer
+from measured import measured
 from numpy.typing import NDArray
 from rich.progress import track as progress
 from surroundings import environment
 
 from vidguard.detector.judge import Judge, load_judge
 from vidguard.forge import h264, jpeg, rescale
-from vidguard.metrics import accuracy, auc, bootstrap_auc, clopper_pearson_interval, eer, expected_calibration_error
+from vidguard.metrics import accuracy, auc, clopper_pearson_interval, eer, expected_calibration_error
 from vidguard.training.material import Store, open_store
 from vidguard.weights import Calibration, find_weights
 
@@ -109,8 +110,7 @@ def figures(
     scores = _scores(judge, store, index, change)
     found: dict[str, Any] = {"real": int((~truth).sum()), "fake": int(truth.sum()), "sources": len(set(groups))}
     for name, values in scores.items():
-        low, high = bootstrap_auc(truth, values, groups, rounds=500)
-        found[name] = {"auc": round(auc(truth, values), 4), "auc_95": [round(low, 4), round(high, 4)]}
+        found[name] = measured("auc", auc, truth, values, groups)
     probabilities = np.array([calibration.frame(float(v)) for v in scores["fused"]])
     found["fused"] |= {
         "accuracy": round(accuracy(truth, probabilities), 4),
