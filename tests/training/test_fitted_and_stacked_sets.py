@@ -117,3 +117,12 @@ def test_missing_material_is_told_before_anything_is_drawn(tmp_path: Path, recip
     recipe.write_text(text.replace('datasets = ["dfdc"]\nweight', 'datasets = ["lfw"]\nweight'))
     with pytest.raises(InputError, match="from lfw, which needs both genuine and fake faces"):
         fit_encoder("color-svm", load_recipe(str(recipe)), small_store(), tmp_path, say=lambda _: None)
+
+
+def test_a_stack_of_a_stack_is_refused(tmp_path: Path) -> None:
+    for name, of in (("one", "two"), ("two", "one"), ("self", "self")):
+        stack = f'name = "{name}"\ndescription = ""\nof = "{tmp_path / of}.toml"\nencoders = ["meso4", "amtennet"]\n'
+        (tmp_path / f"{name}.toml").write_text(stack)
+    for name in ("one", "self"):
+        with pytest.raises(InputError, match="which is a stack itself"):
+            load_recipe(str(tmp_path / f"{name}.toml"))

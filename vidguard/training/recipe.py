@@ -213,16 +213,23 @@ def settings_of(recipe: Recipe | EncoderRecipe) -> dict[str, Any]:
 def load_recipe(name_or_path: str) -> Recipe:
     """Read a recipe, or a `Stack` of another one's encoders, by the name of a shipped one or by path.
 
-    Raises InputError on a missing or malformed file.
+    Raises InputError on a missing or malformed file, and on a stack of a stack.
     """
+    found = _read(name_or_path)
+    if isinstance(found, Recipe):
+        return found
+    whole = _read(found.of)
+    if isinstance(whole, Stack):
+        raise InputError(f"{name_or_path} stacks {found.of}, which is a stack itself; name the recipe that trains them")
+    return whole.of_encoders(found.encoders, found.name, found.description)
+
+
+def _read(name_or_path: str) -> Recipe | Stack:
     path = _FOLDER / f"{name_or_path}.toml" if is_shipped(name_or_path) else Path(name_or_path)
     try:
         content = tomllib.loads(path.read_text("utf-8"))
         if "of" in content:
-            stack = TypeAdapter(Stack).validate_python(content)
-            if stack.of == name_or_path:
-                raise InputError(f"{path} stacks itself; name another recipe as what it is of")
-            return load_recipe(stack.of).of_encoders(stack.encoders, stack.name, stack.description)
+            return TypeAdapter(Stack).validate_python(content)
         return TypeAdapter(Recipe).validate_python(_spelt_out(content))
     except FileNotFoundError as error:
         names = ", ".join(sorted(p.stem for p in _FOLDER.glob("*.toml")))
