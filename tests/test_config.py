@@ -19,6 +19,7 @@ from vidguard.errors import InputError
         (AnalysisConfig, {"segment_seconds": math.inf}),
         (AnalysisConfig, {"segment_seconds": 1e-7}),
         (AnalysisConfig, {"min_track_frames": 0}),
+        (AnalysisConfig, {"clear_detection_prob": 1.0}),
         (AnalysisConfig, {"error_rate": 0.0}),
         (AnalysisConfig, {"error_rate": 5.0}),
         (FaceConfig, {"max_detection_side_px": 0}),

@@ -101,7 +101,10 @@ class AnalysisConfig:
     bridge_seconds: float = 0.3
     """A face missed for no longer than this counts as visible all along: detectors blink, heads don't vanish."""
     min_track_frames: int = 2
-    """A video's face seen in fewer analysed frames isn't judged (detector false alarms are mostly single)."""
+    """A video's face seen clearly in fewer analysed frames isn't judged: it may be no face at all."""
+    clear_detection_prob: float = 0.97
+    """From which `detection_prob` on a sighting is a clear one. Hands and folds that MTCNN takes for faces, mostly for
+    a moment, seldom reach it; faces that can be judged nearly all do (`benchmarks/accuracy/false_faces.py`)."""
     error_rate: float | None = None
     """Decide so that at most this share of genuine videos is flagged, and of manipulated ones called genuine.
 
@@ -117,6 +120,7 @@ class AnalysisConfig:
         _require(0.01 <= self.segment_seconds < math.inf, "segment_seconds must be at least 0.01, and finite")
         _require(0 <= self.bridge_seconds < math.inf, "bridge_seconds must be finite and not negative")
         _require(self.min_track_frames >= 1, "min_track_frames must be at least 1")
+        _require(0 <= self.clear_detection_prob < 1, "clear_detection_prob must be at least 0 and below 1")
         _require(self.error_rate is None or 0 < self.error_rate < 1, "error_rate must lie between 0 and 1")
         _require(self.max_thumbnails >= 0, "max_thumbnails must not be negative")
 

@@ -48,7 +48,7 @@ class Status(str, Enum):
     """The source broke off or was cut by a limit; what could be read was judged."""
     NO_FACE = "no_face"
     TOO_SHORT = "too_short"
-    """Faces were seen, but none long, large or sharp enough to judge."""
+    """Faces were seen, but none for long enough, or so clearly that it is sure to be a face."""
     UNDECODABLE = "undecodable"
     """There is a video stream, but not one frame could be decoded."""
 

@@ -23,7 +23,16 @@ def as_they_are(embeddings, logits, times, valid) -> TemporalOutput:
     return TemporalOutput(logits, logits.mean(1))
 
 
-def recorded(logits: list[float], calibration: Calibration, *, least: int = 2) -> TrackRecord:
+def sighting(number: int, logit: float, detection_prob: float) -> Sighting:
+    box, points = torch.tensor([0.0, 0, 80, 90]), torch.ones(5, 2)
+    seen = observation(number / 8, box, points, detection_prob, Quality(80, 100, 0, 0))
+    tokens = FrameTokens({}, torch.tensor([logit]), torch.tensor([number / 8], dtype=torch.float64))
+    return Sighting(4, seen, tokens, b"\xff\xd8\xff\xd9")
+
+
+def recorded(
+    logits: list[float], calibration: Calibration, *, least: int = 2, detection_probs: list[float] | None = None
+) -> TrackRecord:
     """Eight frames a second with these logits."""
     record = TrackRecord(
         id=4,
@@ -32,13 +41,12 @@ def recorded(logits: list[float], calibration: Calibration, *, least: int = 2) -
         calibration=calibration,
         rule=None,
         min_frames=least,
+        clear_from=0.97,
         keep_history=True,
     )
-    box, points = torch.tensor([0.0, 0, 80, 90]), torch.ones(5, 2)
     for k, logit in enumerate(logits):
-        seen = observation(k / 8, box, points, 0.99, Quality(80, 100, 0, 0))
-        tokens = FrameTokens({}, torch.tensor([logit]), torch.tensor([k / 8], dtype=torch.float64))
-        record.add(Sighting(4, seen, tokens, b"\xff\xd8\xff\xd9"), k / 8, (k + 1) / 8)
+        prob = 0.99 if detection_probs is None else detection_probs[k]
+        record.add(sighting(k, logit, prob), k / 8, (k + 1) / 8)
         record.take()
     record.finish()
     return record
@@ -67,3 +75,24 @@ def test_a_face_that_is_not_judged_has_no_findings() -> None:
     record = recorded([5.0] * 3, NEWER, least=4)
     assert record.track().status is Status.TOO_SHORT
     assert record.findings(0.5) == ()
+
+
+def test_what_is_hardly_ever_a_clear_face_is_not_judged() -> None:
+    unclear = recorded([5.0] * 16, NEWER, detection_probs=[0.96] * 15 + [0.99])
+    assert unclear.track().status is Status.TOO_SHORT
+    assert len(unclear.track().observations) == 16
+    clear = recorded([5.0] * 16, NEWER, detection_probs=[0.8] * 14 + [0.97, 0.97])
+    assert clear.track().status is Status.OK
+
+
+def test_segments_wait_until_a_track_is_sure_to_be_judged() -> None:
+    record = recorded([], NEWER)
+    given = []
+    for k in range(40):
+        record.add(sighting(k, 1.0, 0.99 if k in (0, 25) else 0.8), k / 8, (k + 1) / 8)
+        given.append(record.take())
+    given.append(record.finish())
+    assert not any(given[:25])
+    segments = [segment for some in given for segment in some]
+    assert [segment.start for segment in segments] == [0, 1, 2, 3, 4]
+    assert all(segment.fake_prob is not None for segment in segments)

@@ -158,6 +158,7 @@ class Analysis:
             calibration=self._calibration,
             rule=self._rule,
             min_frames=self.config.min_track_frames,
+            clear_from=self.config.clear_detection_prob,
             keep_history=self._keep_history,
             kinds=self._judge.kind_names,
         )

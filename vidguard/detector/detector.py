@@ -276,7 +276,7 @@ _EXPLANATIONS: Final = {
     Status.OK: "judged {judged} of {faces} face(s) that were followed",
     Status.PARTIAL: "judged {judged} of {faces} face(s) in the part that could be read",
     Status.NO_FACE: "no face was found, so there is nothing to judge",
-    Status.TOO_SHORT: "{faces} face(s) appeared, none in enough frames to judge",
+    Status.TOO_SHORT: "{faces} face(s) appeared, none clearly enough, for long enough, to judge",
     Status.UNDECODABLE: "not one frame could be decoded",
 }
 

@@ -64,6 +64,8 @@ class TrackRecord:
     calibration: Calibration
     rule: DecisionRule | None
     min_frames: int
+    """The track is judged once so many of its sightings are clear ones: from a moment on, however it is cut."""
+    clear_from: float
     keep_history: bool
     kinds: tuple[KindOfManipulation, ...] = ()
     observations: list[Observation] = field(default_factory=list)
@@ -75,6 +77,9 @@ class TrackRecord:
     _kind_logits: list[list[float]] = field(default_factory=list)
     _waiting: dict[int, _Waiting] = field(default_factory=dict)
     _num_frames: int = 0
+    _num_clear: int = 0
+    _settled: list[ScoredStretch] = field(default_factory=list)
+    """Final, and not given yet."""
     _num_scored: int = 0
     _last_shown: float = float("-inf")
 
@@ -82,6 +87,7 @@ class TrackRecord:
         """Add the next frame, which speaks for [start, end) seconds."""
         self._waiting[self._num_frames] = _Waiting(start, end, sighting.jpeg)
         self._num_frames += 1
+        self._num_clear += sighting.observation.detection_prob >= self.clear_from
         if self.keep_history:
             self.observations.append(sighting.observation)
             self._kind_logits += sighting.kind_logits
@@ -89,16 +95,17 @@ class TrackRecord:
         self._score(self.windows.push(sighting.tokens))
 
     def take(self) -> list[Segment]:
-        """The segments that are final by now; none before it is clear that the track is long enough to judge."""
-        return self._segments(self.builder.take()) if self._num_frames >= self.min_frames else []
+        """The segments that are final by now; none before it is known that the track will be judged."""
+        self._settle(self.builder.take())
+        return self._give() if self._num_clear >= self.min_frames else []
 
     def finish(self) -> list[Segment]:
         """End the track; the remaining segments."""
         self._score(self.windows.finish())
-        self.judged = self._num_frames >= self.min_frames
-        segments = self._segments(self.builder.finish())
+        self.judged = self._num_clear >= self.min_frames
+        self._settle(self.builder.finish())
         self._waiting.clear()
-        return segments
+        return self._give()
 
     def track(self) -> Track:
         """The finished track for the report; needs history."""
@@ -147,7 +154,9 @@ class TrackRecord:
                 self.observations[self._num_scored] = scored
             self._num_scored += 1
 
-    def _segments(self, stretches: list[ScoredStretch]) -> list[Segment]:
+    def _settle(self, stretches: list[ScoredStretch]) -> None:
+        """Take up stretches that are final, and forget the frames that nothing more is to be told of."""
+        self._settled += stretches
         if self.keep_history:
             self.stretches += stretches
         for stretch in stretches:
@@ -156,6 +165,9 @@ class TrackRecord:
             # the last frame may reach into the next segment
             for index in [i for i in self._waiting if i < stretch.frame_indices[-1]]:
                 del self._waiting[index]
+
+    def _give(self) -> list[Segment]:
+        stretches, self._settled = self._settled, []
         platt = self.calibration.segment if self.judged else None
         scored = [(s, None if platt is None else probability(platt, s.logit)) for s in stretches]
         band = self.rule.segment if self.rule else None
