@@ -11,7 +11,15 @@ from vidguard.detector import Judge
 from vidguard.metrics import expected_calibration_error
 from vidguard.segments import opening_of
 from vidguard.temporal import FrameTokens
-from vidguard.training.calibrate import FLATNESS, READING, _Examples, calibrate, fit_fusion, judge_parts
+from vidguard.training.calibrate import (
+    FLATNESS,
+    OF_SINGLE_FRAMES,
+    READING,
+    _Examples,
+    calibrate,
+    fit_fusion,
+    judge_parts,
+)
 from vidguard.training.sequences import Sequence
 
 
@@ -97,3 +105,15 @@ def test_calibration_reads_videos_by_frames_and_says_from_where_frames_open_a_fi
     assert 0.01 < share <= 0.06
     # a frame alone reaches higher than two do, so the threshold of segments isn't that of frames
     assert calibration.finding_threshold > calibration.segment_threshold
+
+
+def test_where_single_frames_are_all_that_is_known_a_face_is_read_by_its_mean() -> None:
+    rng = np.random.default_rng(0)
+    judge = Judge(("mesoinception4",), {}).eval()
+    found = []
+    for k in range(80):
+        logits = rng.normal(2.0 * (k % 2), 1, (1, 1)).astype(np.float32)
+        tokens = FrameTokens({"mesoinception4": torch.zeros(1, 4)}, torch.zeros(1), torch.zeros(1, dtype=torch.float64))
+        found.append(Sequence(tokens, logits, np.array([k % 2 == 1]), f"s{k}", "stills"))
+    fit_fusion(judge, found)
+    assert calibrate(judge, found)[0].video_reading == OF_SINGLE_FRAMES

@@ -38,6 +38,9 @@ READING: Final = TrackReading("frames", 0.2)
 """On forged tracks that nothing is calibrated on (half of them in part only) the most suspicious fifth of the frames
 tells faces apart by an AUC of .76, half of the segments by .73, the mean by .70; a tenth, the maximum, and logistic
 regression on all of these do no better."""
+OF_SINGLE_FRAMES: Final = TrackReading("frames", 1.0)
+"""Where calibration sees single frames alone: the most suspicious of many frames score higher than any one of them,
+which such a calibration would take for evidence; their mean doesn't."""
 FLATNESS: Final = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 _DRAWS: Final = 50
 NOTHING_LEARNT: Final = (
@@ -76,6 +79,7 @@ def calibrate(judge: Judge, sequences: Seq[Sequence]) -> tuple[Calibration, dict
     the validation material itself, and there is no rule. Raises InputError where a higher score doesn't mean fake more
     often.
     """
+    reading = READING if any(len(s.is_fake) > 1 for s in sequences) else OF_SINGLE_FRAMES
     frames, segments, videos = _Examples(), _Examples(), _Examples()
     openings = _Examples()
     for sequence in sequences:
@@ -88,7 +92,7 @@ def calibrate(judge: Judge, sequences: Seq[Sequence]) -> tuple[Calibration, dict
             if share == 0 or share >= 0.5:
                 segments.add(stretch.logit, share > 0, sequence)
                 openings.add(opening_of([told[i].logit for i in stretch.frame_indices]), share > 0, sequence)
-        read = track_logit(read_parts(READING, stretches, told), READING.share)
+        read = track_logit(read_parts(reading, stretches, told), reading.share)
         videos.add(read, bool(sequence.is_fake.any()), sequence)
     levels = {"frame": frames, "segment": segments, "video": videos}
     try:
@@ -114,7 +118,7 @@ def calibrate(judge: Judge, sequences: Seq[Sequence]) -> tuple[Calibration, dict
         frame_genuine=frames.genuine_scores(),
         video_genuine=videos.genuine_scores(),
         rules=rules,
-        video_reading=READING,
+        video_reading=reading,
         finding_threshold=min(fit_bounds(finding, DEFAULT_ERROR_RATE)[1], 1.0),
     )
     figures = {name: level.figures(platts[name]) for name, level in levels.items()}
