@@ -29,7 +29,7 @@ import vidguard
 from vidguard.config import AnalysisConfig
 from vidguard.detector import Judge
 from vidguard.detector.judge import FrameFeatures
-from vidguard.encoders import CROP, encoder_class
+from vidguard.encoders import CROP, ENCODERS
 from vidguard.errors import VidguardError
 from vidguard.metrics import auc
 from vidguard.training.calibrate import fit_fusion
@@ -133,14 +133,14 @@ def _fused(judge: Judge, logits: FrameLogits) -> NDArray[np.float32]:
 
 
 def _cost(name: str) -> dict[str, float]:
-    judge = Judge((name,), {}).eval().to(memory_format=torch.channels_last)
+    judge = Judge((name,), {}).ready()
     crops = torch.randint(0, 256, (_BATCH, 3, CROP.size, CROP.size), dtype=torch.uint8)
     taken = []
     for _ in range(_ROUNDS + 1):
         began = time.perf_counter()
         judge.encode(crops)
         taken.append((time.perf_counter() - began) / _BATCH * 1000)
-    parameters = sum(p.numel() for p in encoder_class(name)().parameters())
+    parameters = sum(p.numel() for p in ENCODERS[name]().parameters())
     return {"ms a face": round(statistics.median(taken[1:]), 2), "parameters": parameters}
 
 

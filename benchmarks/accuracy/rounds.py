@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from surroundings import environment
 from validation import DEGRADED, SETS, validation_crops
 
-from vidguard.encoders import Encoder, encoder_class
+from vidguard.encoders import ENCODERS, Encoder
 from vidguard.metrics import auc
 from vidguard.training.frames import encode
 from vidguard.training.material import Store, open_store
@@ -44,7 +44,7 @@ def main(
     material = _material(open_store(work / "store"), limit)
     rows = {}
     for share in progress(_SHARES, description="shares"):
-        model = encoder_class(encoder)()
+        model = ENCODERS[encoder]()
         mixed = {k: before[k].lerp(v, share) if v.is_floating_point() else v for k, v in after.items()}
         model.load_state_dict(mixed)
         rows[f"{share:g}"] = _figures(model.eval(), material)

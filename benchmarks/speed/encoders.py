@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 import vidguard
-from vidguard.encoders import CROP, ENCODERS, Encoder, prepare_crops
+from vidguard.encoders import CROP, ENCODERS, Encoder, fold_batch_norms, prepare_crops
 
 
 def main(
@@ -65,7 +65,9 @@ def main(
 
 def _ready(encoder: type[Encoder]) -> Encoder:
     """As the pipeline runs it."""
-    return encoder().eval().to(memory_format=torch.channels_last)
+    made = encoder().eval()
+    fold_batch_norms(made)
+    return made.to(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from vidguard.calibration import Platt, TrackReading
+from vidguard.detector import record as record_module
 from vidguard.detector.record import Sighting, TrackRecord, observation
 from vidguard.segments import SegmentBuilder
 from vidguard.temporal import FrameTokens, TemporalOutput, WindowedJudge
@@ -30,11 +31,8 @@ def sighting(number: int, logit: float, detection_prob: float) -> Sighting:
     return Sighting(4, seen, tokens, b"\xff\xd8\xff\xd9")
 
 
-def recorded(
-    logits: list[float], calibration: Calibration, *, least: int = 2, detection_probs: list[float] | None = None
-) -> TrackRecord:
-    """Eight frames a second with these logits."""
-    record = TrackRecord(
+def new_record(calibration: Calibration, *, least: int = 2) -> TrackRecord:
+    return TrackRecord(
         id=4,
         builder=SegmentBuilder(1.0, 0.3),
         windows=WindowedJudge(as_they_are),
@@ -44,6 +42,13 @@ def recorded(
         clear_from=0.97,
         keep_history=True,
     )
+
+
+def recorded(
+    logits: list[float], calibration: Calibration, *, least: int = 2, detection_probs: list[float] | None = None
+) -> TrackRecord:
+    """Eight frames a second with these logits."""
+    record = new_record(calibration, least=least)
     for k, logit in enumerate(logits):
         prob = 0.99 if detection_probs is None else detection_probs[k]
         record.add(sighting(k, logit, prob), k / 8, (k + 1) / 8)
@@ -86,7 +91,7 @@ def test_what_is_hardly_ever_a_clear_face_is_not_judged() -> None:
 
 
 def test_segments_wait_until_a_track_is_sure_to_be_judged() -> None:
-    record = recorded([], NEWER)
+    record = new_record(NEWER)
     given = []
     for k in range(40):
         record.add(sighting(k, 1.0, 0.99 if k in (0, 25) else 0.8), k / 8, (k + 1) / 8)
@@ -96,3 +101,20 @@ def test_segments_wait_until_a_track_is_sure_to_be_judged() -> None:
     segments = [segment for some in given for segment in some]
     assert [segment.start for segment in segments] == [0, 1, 2, 3, 4]
     assert all(segment.fake_prob is not None for segment in segments)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 100])
+def test_what_is_not_clear_for_long_is_given_up_however_the_stream_is_cut(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(record_module, "_PATIENCE", 3)
+    record = new_record(NEWER)
+    segments = []
+    for k in range(80):
+        record.add(sighting(k, 1.0, 0.99 if k > 70 else 0.8), k / 8, (k + 1) / 8)
+        if k % at_once == 0:
+            segments += record.take()
+    segments += record.finish()
+    assert [segment.start for segment in segments] == list(range(10))
+    assert all(segment.fake_prob is None for segment in segments)
+    assert record.track().status is Status.TOO_SHORT

@@ -7,20 +7,16 @@ import pytest
 import torch
 from torch import nn
 
-from vidguard.detector import Judge
 from vidguard.encoders import (
     ENCODERS,
     Amten,
     AmtenNet,
     Meso4,
     MesoInception4,
-    SpectrumLr,
-    encoder_class,
     fold_batch_norms,
-    is_encoder,
     prepare_crops,
 )
-from vidguard.errors import InputError, WeightsError
+from vidguard.errors import InputError
 
 
 def parameters(module: nn.Module) -> int:
@@ -126,27 +122,6 @@ def test_prepare_crops_scales_averages_and_refuses() -> None:
     ):
         with pytest.raises(InputError):
             prepare_crops(wrong, 64)
-
-
-def test_a_set_holds_two_encoders_of_one_architecture() -> None:
-    torch.manual_seed(0)
-    judge = Judge(("meso4-pairs", "meso4"), {}).eval()
-    crops = torch.randint(0, 256, (2, 3, 90, 70), dtype=torch.uint8)
-    features = judge.encode(crops)
-    assert judge.names == ("meso4", "meso4-pairs")
-    assert not torch.equal(features.logits["meso4"], features.logits["meso4-pairs"])
-    again = Judge(judge.names, {}).eval()
-    again.load_state_dict(judge.state_dict())
-    torch.testing.assert_close(again.encode(crops).fake_logit, features.fake_logit)
-
-
-def test_names_of_encoders() -> None:
-    assert encoder_class("meso4") is encoder_class("meso4-2") is Meso4
-    assert encoder_class("spectrum-lr") is SpectrumLr
-    for wrong in ("", "meso5", "meso4-", "-pairs", "meso4-a-b", "meso4-../x", "meso4-a.b", f"meso4-{'x' * 17}"):
-        assert not is_encoder(wrong)
-        with pytest.raises(WeightsError, match="unknown encoders"):
-            Judge((wrong,), {})
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v2"])

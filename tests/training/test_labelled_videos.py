@@ -15,9 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from small import NAME, RECIPE, save_store, small_store
 
 from vidguard.detector import Judge
-from vidguard.encoders import encoder_class
+from vidguard.encoders import ENCODERS
 from vidguard.temporal import FrameTokens, TemporalTransformer
-from vidguard.training.checkpoint import metadata
 from vidguard.training.listing import Row
 from vidguard.training.material import Store
 from vidguard.training.pipeline import train
@@ -44,7 +43,7 @@ def partly_forged(count: int, seed: int, *, located: bool) -> list[Sequence]:
     for k in range(count):
         is_fake = np.zeros(24, bool)
         is_fake[8:16] = k % 2 == 1
-        embedding = torch.from_numpy(rng.normal(0, 0.3, (24, encoder_class(NAME).embedding_dim))).float()
+        embedding = torch.from_numpy(rng.normal(0, 0.3, (24, ENCODERS[NAME].embedding_dim))).float()
         embedding[:, 0] += torch.from_numpy(is_fake).float() * 6 - 3
         logits = (rng.normal(0, 1, (24, 1)) + rng.normal(0, 2) + 1.5 * is_fake[:, None]).astype(np.float32)
         tokens = FrameTokens({NAME: embedding}, torch.from_numpy(logits)[:, 0], torch.arange(24).double() / 8)
@@ -54,12 +53,13 @@ def partly_forged(count: int, seed: int, *, located: bool) -> list[Sequence]:
 
 
 def test_fake_videos_of_one_person_come_as_clips_whose_forged_frames_are_unknown() -> None:
-    store = with_fake_videos(small_store(), {"one": 1, "two": 2})
+    store = with_fake_videos(small_store(), {"one": 1, "two": 2, "passing": 2})
+    store = Store(store.crops[:-9], store.landmarks[:-9], store.rows[:-9])  # of the last face one frame is left
     judge = Judge((NAME,), {}).eval()
-    found = list(labelled_fakes(store, judge, split="train"))
+    found = list(labelled_fakes(store, judge, split="train", seed=0))
     assert [(s.source, s.located, len(s.tokens)) for s in found] == [("one", False, 10)]
     assert found[0].is_fake.all()
-    assert list(labelled_fakes(store, judge, split="val")) == []
+    assert list(labelled_fakes(store, judge, split="val", seed=0)) == []
 
 
 def test_what_is_unknown_of_a_clip_is_kept_in_its_file(tmp_path: Path) -> None:
@@ -105,5 +105,4 @@ def test_the_stages_take_videos_that_are_labelled_fake(tmp_path: Path) -> None:
     train(recipe, [], tmp_path / "work", tmp_path / "weights", only=None, workers=0, show=lambda _: None)
     training = load_sequences(tmp_path / "work" / "sequences.temporal.safetensors")
     assert [s.source for s in training if not s.located] == ["one"]
-    assert metadata(tmp_path / "work" / "sequences.temporal.safetensors")
     assert (tmp_path / "weights" / "several" / "passport.json").is_file()

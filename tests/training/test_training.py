@@ -148,8 +148,9 @@ def test_learnt_from_is_what_is_drawn_and_what_the_transformer_follows() -> None
     recipe = load_recipe("base-v1")
     rows = [Row("a.jpg", "real", "none", d, s, d) for d, s in (("dfdc", "train"), ("other", "train"), ("v", "val"))]
     rows += [Row("a.mp4", "real", "none", "z", "temporal", "z", 0, k / 8) for k in range(MIN_FRAMES)]
+    rows += [Row("b.mp4", "fake", "identity", "web", "temporal", "b", 0, k / 8) for k in range(MIN_FRAMES)]
     store = Store(np.zeros((len(rows), 2, 2, 3), np.uint8), np.zeros((len(rows), 5, 2), np.float32), tuple(rows))
-    assert learnt_from(recipe, store) == ("dfdc", "z")
+    assert learnt_from(recipe, store) == ("dfdc", "web", "z")
 
 
 def test_samples_are_seeded_and_pairs_come_real_then_fake() -> None:

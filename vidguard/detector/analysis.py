@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -91,8 +92,10 @@ class Analysis:
 
     def _gather_thumbnails(self, *, most: int) -> None:
         for record in self.records.values():
-            self._shown += record.thumbnails
-            record.thumbnails.clear()
+            if record.judged is not None:
+                # what isn't judged comes last
+                self._shown += [(logit if record.judged else -math.inf, shown) for logit, shown in record.thumbnails]
+                record.thumbnails.clear()
         if len(self._shown) > most:
             self._shown = sorted(self._shown, key=lambda pair: -pair[0])[: self.config.max_thumbnails]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vidguard.detector.judge import Judge
-from vidguard.encoders import CROP, encoder_class, prepare_crops
+from vidguard.encoders import CROP, ENCODERS, prepare_crops
 from vidguard.errors import InputError
 from vidguard.faces import align_crops, template_landmarks
 from vidguard.forge.regions import region_outline
@@ -90,7 +90,7 @@ def _explanation(judge: Judge, track_id: int, seen: Observation, frame: Frame) -
     crop = align_crops(frame, torch.zeros(1, dtype=torch.long), landmarks, CROP)
     members, evidence = {}, np.zeros((CROP.size, CROP.size), np.float32)
     for name, weight in zip(judge.names, judge.fusion.weight[0].tolist()):
-        logit, part = evidence_map(judge.encoders[name], prepare_crops(crop, encoder_class(name).input_size))
+        logit, part = evidence_map(judge.encoders[name], prepare_crops(crop, ENCODERS[name].input_size))
         members[name] = round(weight * logit, 3)
         fine = cv2.resize(part, evidence.shape, interpolation=cv2.INTER_CUBIC)
         evidence += weight * fine * (part.size / fine.size)  # a map's sum counts, however coarse it is

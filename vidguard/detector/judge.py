@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vidguard.encoders import CROP, ENCODERS, EncoderOutput, encoder_class, fold_batch_norms, is_encoder, prepare_crops
+from vidguard.encoders import CROP, ENCODERS, EncoderOutput, fold_batch_norms, prepare_crops
 from vidguard.errors import WeightsError
 from vidguard.temporal import TemporalTransformer
 from vidguard.types import KindOfManipulation
@@ -41,15 +41,15 @@ class Judge(nn.Module):
         self, encoders: tuple[str, ...], temporal: Mapping[str, Any], kinds: tuple[KindOfManipulation, ...] = ()
     ) -> None:
         super().__init__()
-        unknown = {name for name in encoders if not is_encoder(name)}
+        unknown = set(encoders) - set(ENCODERS)
         if unknown or not encoders:
             raise WeightsError(f"unknown encoders {sorted(unknown)}; this version has {', '.join(ENCODERS)}")
         self.names = tuple(sorted(encoders))
-        self.encoders = nn.ModuleDict({name: encoder_class(name)() for name in self.names})
+        self.encoders = nn.ModuleDict({name: ENCODERS[name]() for name in self.names})
         self.fusion = nn.Linear(len(self.names), 1)
         self.temporal = TemporalTransformer(self.names, **temporal)
         self.kind_names = kinds
-        width = sum(encoder_class(name).embedding_dim for name in self.names)
+        width = sum(ENCODERS[name].embedding_dim for name in self.names)
         self.kinds: nn.Linear | None = nn.Linear(width, 1 + len(kinds)) if kinds else None
 
     @property
@@ -72,7 +72,7 @@ class Judge(nn.Module):
     @torch.inference_mode()
     def encode_by(self, name: str, crops: Tensor) -> EncoderOutput:
         """What one of the encoders says of crops (N, 3, H, W) uint8 RGB on any device, N >= 0."""
-        encoder, size = self.encoders[name], encoder_class(name).input_size
+        encoder, size = self.encoders[name], ENCODERS[name].input_size
         outputs = [
             encoder(prepare_crops(chunk.to(self.device), size).contiguous(memory_format=torch.channels_last))
             for chunk in (torch.split(crops, _BATCH) if len(crops) else [crops])

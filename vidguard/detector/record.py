@@ -30,6 +30,8 @@ from vidguard.types import (
 from vidguard.weights import Calibration
 
 _THUMBNAIL_PX: Final = 128
+_PATIENCE: Final = 600
+"""Segments that wait for a track to be seen clearly; one that never is in all of them isn't judged any more."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class _Waiting:
 
 @dataclass
 class TrackRecord:
-    """State machine over one track. Without history it keeps no more than a window of frames."""
+    """State machine over one track. Without history it keeps a window of frames and `_PATIENCE` segments at most."""
 
     id: int
     builder: SegmentBuilder
@@ -64,7 +66,7 @@ class TrackRecord:
     calibration: Calibration
     rule: DecisionRule | None
     min_frames: int
-    """The track is judged once so many of its sightings are clear ones: from a moment on, however it is cut."""
+    """The track is judged once so many of its sightings are clear ones."""
     clear_from: float
     keep_history: bool
     kinds: tuple[KindOfManipulation, ...] = ()
@@ -73,7 +75,8 @@ class TrackRecord:
     frames: list[ScoredPart] = field(default_factory=list)
     thumbnails: list[tuple[float, Thumbnail]] = field(default_factory=list)
     """With the logit of the frame shown; for the owner to take away."""
-    judged: bool = True
+    judged: bool | None = None
+    """None as long as it isn't known. Every frame may decide it, so that it doesn't matter how a stream is cut."""
     _kind_logits: list[list[float]] = field(default_factory=list)
     _waiting: dict[int, _Waiting] = field(default_factory=dict)
     _num_frames: int = 0
@@ -93,16 +96,20 @@ class TrackRecord:
             self._kind_logits += sighting.kind_logits
         self.builder.add_frame(start, end)
         self._score(self.windows.push(sighting.tokens))
+        self._settle(self.builder.take())
+        if self.judged is None and self._num_clear >= self.min_frames:
+            self.judged = True
+        elif self.judged is None and len(self._settled) >= _PATIENCE:
+            self.judged = False
 
     def take(self) -> list[Segment]:
-        """The segments that are final by now; none before it is known that the track will be judged."""
-        self._settle(self.builder.take())
-        return self._give() if self._num_clear >= self.min_frames else []
+        """The segments that are final by now; none before it is known whether the track is judged."""
+        return [] if self.judged is None else self._give()
 
     def finish(self) -> list[Segment]:
         """End the track; the remaining segments."""
         self._score(self.windows.finish())
-        self.judged = self._num_clear >= self.min_frames
+        self.judged = bool(self.judged)
         self._settle(self.builder.finish())
         self._waiting.clear()
         return self._give()

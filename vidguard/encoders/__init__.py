@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from torch import nn
@@ -42,19 +41,6 @@ ENCODERS: Final[dict[str, type[Encoder]]] = {
     "spectrum-svm": SpectrumSvm,
     "color-svm": ColorSvm,
 }
-"""Architectures by name."""
-
-_OWN_NAME: Final = re.compile(r"(?P<architecture>\w+)-[a-z0-9]{1,16}")
-
-
-def encoder_class(name: str) -> type[Encoder]:
-    """What an encoder of a weight set is: its name is an architecture's, or an architecture's and one of its own.
-
-    So that a set may hold two of one architecture: "efficientnet_lite0" and "efficientnet_lite0-pairs". Raises
-    KeyError on any other name.
-    """
-    own = _OWN_NAME.fullmatch(name)
-    return ENCODERS[name if name in ENCODERS or own is None else own["architecture"]]
 
 
 def fold_batch_norms(module: nn.Module) -> None:
@@ -62,15 +48,6 @@ def fold_batch_norms(module: nn.Module) -> None:
     for layer in list(module.modules()):
         if isinstance(layer, ConvBn):
             layer.fold()
-
-
-def is_encoder(name: str) -> bool:
-    """Whether a weight set's encoder can be called so."""
-    try:
-        encoder_class(name)
-    except KeyError:
-        return False
-    return True
 
 
 __all__ = [
@@ -95,8 +72,6 @@ __all__ = [
     "SpectrumLr",
     "SpectrumSvm",
     "Xception",
-    "encoder_class",
     "fold_batch_norms",
-    "is_encoder",
     "prepare_crops",
 ]

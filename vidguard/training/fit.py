@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track as progress
 
-from vidguard.encoders import FingerprintEncoder, encoder_class, prepare_crops
+from vidguard.encoders import ENCODERS, FingerprintEncoder, prepare_crops
 from vidguard.encoders.fingerprint import SVM_VECTORS
 from vidguard.errors import InputError
 from vidguard.fingerprints import fit_small, require_scikit_learn
@@ -30,7 +30,7 @@ def fit_encoder(name: str, recipe: Recipe, store: Store, work: Path, *, say: Say
         say(f"{name}: fitted already, {final} is there")
         return
     require_scikit_learn()  # what is missing is told now, not after minutes of drawing
-    encoder = encoder_class(name)()
+    encoder = ENCODERS[name]()
     assert isinstance(encoder, FingerprintEncoder)  # the recipe has checked it
     stream = SampleStream(store, recipe.mixture_of(name), seed=recipe.seed, degraded=settings.degraded)
     stream.require_material()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from vidguard.encoders import Encoder, encoder_class, prepare_crops
+from vidguard.encoders import ENCODERS, Encoder, prepare_crops
 from vidguard.errors import InputError
 from vidguard.metrics import auc
 from vidguard.training.checkpoint import (
@@ -56,7 +56,7 @@ def train_encoder(name: str, recipe: Recipe, store: Store, work: Path, *, say: S
         say(f"{name}: trained already, {final} is there")
         return
     torch.manual_seed(recipe.seed)
-    model = encoder_class(name)()
+    model = ENCODERS[name]()
     ran = False
     for number, trained_from in enumerate(digests):
         finished, partial = work / f"{name}.round{number}.safetensors", work / f"{name}.partial.safetensors"
@@ -181,7 +181,7 @@ def _validate(name: str, model: Encoder, store: Store, say: Say) -> None:
 
 def load_trained(name: str, folder: Path) -> Encoder:
     """Read an encoder that `train_encoder` saved."""
-    model = encoder_class(name)()
+    model = ENCODERS[name]()
     load_model(model, folder / f"{name}.safetensors")
     return model.eval()
 

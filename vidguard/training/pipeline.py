@@ -26,7 +26,14 @@ from vidguard.training.listing import list_material
 from vidguard.training.material import MADE_FROM, Store, build_store, open_store
 from vidguard.training.meshes import find_meshes
 from vidguard.training.recipe import Recipe, settings_of
-from vidguard.training.sequences import MIN_FRAMES, forged_sequences, kept_sequences, labelled_fakes, single_frames
+from vidguard.training.sequences import (
+    MIN_FRAMES,
+    forged_sequences,
+    kept_sequences,
+    labelled_fakes,
+    labelled_tracks,
+    single_frames,
+)
 from vidguard.training.sequences import Sequence as Track
 from vidguard.training.temporal import train_temporal
 from vidguard.types import write_whole
@@ -143,13 +150,14 @@ def _training(recipe: Recipe, store: Store, judge: Judge) -> list[Track]:
     found = list(forged_sequences(store, judge, split=split, forgeries=count, seed=seed + 3))
     if not found:
         raise InputError(f"no genuine face is followed for {MIN_FRAMES} frames in the split {split}; add videos")
-    return found + list(labelled_fakes(store, judge, split=split))
+    return found + list(labelled_fakes(store, judge, split=split, seed=seed + 4))
 
 
 def learnt_from(recipe: Recipe, store: Store) -> tuple[str, ...]:
-    """Data sets that an encoder's mixture draws from, and those of the transformer's tracks."""
+    """Data sets that an encoder's mixture draws from, and those whose tracks the transformer learns from."""
     drawn = {dataset for name in recipe.names for part in recipe.mixture_of(name) for dataset in part.datasets}
-    tracks = store.tracks(split=_temporal_split(store), minimum=MIN_FRAMES)
+    split = _temporal_split(store)
+    tracks = store.tracks(split=split, minimum=MIN_FRAMES) + labelled_tracks(store, split=split)
     followed = {store.rows[track[0]].dataset for track in tracks}
     return tuple(sorted(followed | {r.dataset for r in store.rows if r.split == "train" and r.dataset in drawn}))
 

@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from vidguard.encoders import ENCODERS, FingerprintEncoder, encoder_class, is_encoder
+from vidguard.encoders import ENCODERS, FingerprintEncoder
 from vidguard.errors import InputError
 from vidguard.weights import is_set_name
 
@@ -129,7 +129,7 @@ class Recipe:
     material: MaterialRecipe
     mixture: Mixture
     encoders: dict[str, EncoderRecipe]
-    """Networks by name (two of one architecture as NAME and NAME-OWN), trained in rounds."""
+    """Networks by name, trained in rounds."""
     temporal: TemporalRecipe
     fitted: dict[str, FitRecipe] = Field(default_factory=dict)
     """Fingerprints by name, beside the networks or instead of them."""
@@ -138,9 +138,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse encoders that this version doesn't have, and a name that can't be a weight set's."""
-        unknown = {n for n in self.encoders if _is_print(n) is not False} | {n for n in self.fitted if not _is_print(n)}
+        prints = {name for name, encoder in ENCODERS.items() if issubclass(encoder, FingerprintEncoder)}
+        unknown = set(self.encoders) - (set(ENCODERS) - prints) | set(self.fitted) - prints
         if unknown or not self.names:
-            prints = {name for name in ENCODERS if _is_print(name)}
             known = f"encoders are {', '.join(set(ENCODERS) - prints)}, fitted ones {', '.join(prints)}"
             raise ValueError(f"{known}; not {', '.join(sorted(unknown)) or 'none'}")
         if not all(encoder.rounds for encoder in self.encoders.values()):
@@ -158,7 +158,7 @@ class Recipe:
         One that learns kinds of manipulation too is named <encoder>-kind. The encoder is trained just as for the whole
         recipe. Raises InputError on an encoder that the recipe hasn't.
         """
-        description = f"{encoder_class(encoder).__name__}. {self.description}" if is_encoder(encoder) else ""
+        description = f"{ENCODERS[encoder].__name__}. {self.description}" if encoder in ENCODERS else ""
         name = f"{encoder}-kind" if encoder in self.encoders and self.encoders[encoder].kinds else encoder
         return self.of_encoders((encoder,), name, description)
 
@@ -236,11 +236,6 @@ def _read(name_or_path: str) -> Recipe | Stack:
         raise InputError(f"no recipe {name_or_path!r}; shipped recipes: {names}; or give a TOML file") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
         raise InputError(f"{path} is not a recipe: {error}") from error
-
-
-def _is_print(name: str) -> bool | None:
-    """Whether an encoder is fitted rather than trained; None for one that there isn't."""
-    return issubclass(encoder_class(name), FingerprintEncoder) if is_encoder(name) else None
 
 
 def _spelt_out(content: dict[str, Any]) -> dict[str, Any]:

@@ -91,20 +91,20 @@ def _forged(faces: list[Face], others: list[Face], rng: np.random.Generator) -> 
     return [None if one is None else one[0] for one in made]
 
 
-def labelled_fakes(store: Store, judge: Judge, *, split: str) -> Iterator[Sequence]:
-    """Tracks of a split's videos that are labelled fake, encoded as they are: when they are forged isn't known.
-
-    Of videos with several people it isn't known either which of them is: those are left out.
-    """
-    tracks = store.tracks(split=split, minimum=MIN_FRAMES, is_fake=True)
-    people = Counter(_video(store, index) for index in tracks)
-    for index in progress(
-        [index for index in tracks if people[_video(store, index)] == 1], description="labelled fakes"
-    ):
-        row = store.rows[index[0]]
+def labelled_fakes(store: Store, judge: Judge, *, split: str, seed: int) -> Iterator[Sequence]:
+    """Tracks of a split's videos that are labelled fake, degraded as forged ones are. When, isn't known."""
+    for number, index in enumerate(progress(labelled_tracks(store, split=split), description="labelled fakes")):
+        rng, row = np.random.default_rng([seed, number]), store.rows[index[0]]
         frames, times = [store.face(int(i)).image for i in index], np.array([store.rows[i].time for i in index])
-        is_fake = np.ones(len(index), bool)
-        yield _encode(judge, frames, times, is_fake, source=row.source, dataset=row.dataset, located=False)
+        made, is_fake = _degraded(frames, rng), np.ones(len(index), bool)
+        yield _encode(judge, made, times, is_fake, source=row.source, dataset=row.dataset, located=False)
+
+
+def labelled_tracks(store: Store, *, split: str) -> list[NDArray[np.int64]]:
+    """Tracks of a split's videos that are labelled fake and show one face: of several it isn't known which is."""
+    tracks = store.tracks(split=split, minimum=1, is_fake=True)
+    people = Counter(_video(store, index) for index in tracks)
+    return [index for index in tracks if len(index) >= MIN_FRAMES and people[_video(store, index)] == 1]
 
 
 def _video(store: Store, track: NDArray[np.int64]) -> tuple[str, str]:

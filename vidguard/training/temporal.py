@@ -170,8 +170,8 @@ def _optimizer(model: TemporalTransformer, recipe: TemporalRecipe) -> tuple[torc
 def _loss(model: torch.nn.Module, batch: Batch) -> Tensor:
     """Cross-entropy of frames whose truth is known, and of windows.
 
-    Where only a video's label is known, the window's logit is what learns from it: a mean over the frames in which the
-    suspicious ones weigh most (multiple-instance learning with attention, Ilse et al., ICML 2018).
+    Where only a video's label is known, the window's logit is what learns from it: a mean over the frames that learns
+    how much the suspicious ones weigh (multiple-instance learning with attention, Ilse et al., ICML 2018).
     """
     output = model(batch.embeddings, batch.logits, batch.times, batch.valid)
     weight = batch.valid.float()
