@@ -5,7 +5,7 @@
 The first 15 s of the manifests' genuine videos of split "train" are followed as the analysis follows them, as they are
 and reduced and compressed. Whether a track is a face is told by MediaPipe's face mesh (pip install 'vidguard[train]'
 and, for its model file, pip install --no-deps mediapipe==0.10.21), which has no part in finding it: what gets a mesh in
-half of its frames or more, in the picture as it was, is a face. `AnalysisConfig.clear_detection_prob` was chosen by this.
+half of its frames or more, in the picture as it was, is a face. `AnalysisConfig.clear_detection_prob` was chosen so.
 """
 
 from __future__ import annotations
