@@ -24,6 +24,7 @@ from validation import SETS, figures, validation_crops
 
 from vidguard.detector.cost import cost_of
 from vidguard.detector.judge import load_judge
+from vidguard.encoders import ENCODERS
 from vidguard.training.material import Store, open_store
 from vidguard.types import write_whole
 from vidguard.weights import WeightEntry, list_weights
@@ -82,7 +83,7 @@ def _row(entry: WeightEntry, store: Store, limit: int) -> dict[str, Any]:
         **_digests(entry),
         "file_bytes": entry.size_bytes,
         "encoders": list(judge.names),
-        "parameters": sum(p.numel() for p in judge.encoders.parameters()),
+        "parameters": sum(p.numel() for name in judge.names for p in ENCODERS[name]().parameters()),
         "ms_a_face": cost_of(judge)["processor_ms_a_face"],
         "sets": {},
         "clips": passport.figures.get("validation", {}).get("video", {}).get(CLIPS),

@@ -97,14 +97,14 @@ def main(
     fit_fusion(judge, validation)
     clips = [s for s in validation if len(s.tokens) > 1]
     torch.manual_seed(plan.seed)
-    untaught = TemporalTransformer(judge.names)
     readings: dict[str, nn.Module] = {
         "frames alone": TemporalTransformer(judge.names),  # untrained: passes the frames' logits through
         "mean over a second": RunningMean(),
         "GRU": Gru(len(judge.names)),
         "likeness alone": TemporalTransformer(judge.names, layers=0),
-        "transformer": copy.deepcopy(untaught),
+        "transformer": TemporalTransformer(judge.names),
     }
+    untaught = copy.deepcopy(readings["transformer"])
     told: dict[str, _Told] = {}
     for name, model in readings.items():
         judge.temporal = model  # type: ignore[assignment]  # whatever takes and gives the same
@@ -112,7 +112,7 @@ def main(
             train_temporal(judge, training, clips, plan.temporal, seed=plan.seed, log=io.StringIO())
         told[name] = _Told(judge, clips)
     told["transformer, order shuffled"] = _Told(judge, clips, shuffled=True)
-    judge.temporal = copy.deepcopy(untaught)
+    judge.temporal = untaught  # type: ignore[assignment]
     train_temporal(judge, _unlocated(training), clips, plan.temporal, seed=plan.seed, log=io.StringIO())
     told["transformer, taught by labels of whole clips"] = _Told(judge, clips)
     rows: dict[str, Any] = {name: one.figures(against=told["frames alone"]) for name, one in told.items()}

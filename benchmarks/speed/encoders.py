@@ -83,7 +83,7 @@ def _cost(encoder: Encoder) -> dict[str, Any]:
         encoder(torch.zeros(1, 3, encoder.input_size, encoder.input_size))
     return {
         "input_px": encoder.input_size,
-        "parameters": sum(p.numel() for p in encoder.parameters()),
+        "parameters": sum(p.numel() for p in type(encoder)().parameters()),
         "multiply_accumulates": counter.get_total_flops() // 2,
         "file_bytes": len(save({k: v.contiguous() for k, v in encoder.state_dict().items()})),
     }
