@@ -25,7 +25,7 @@ def test_table_says_what_where_and_how_sure():
     text = shown(report_table(two_faces()))
     assert "interview.mp4  Signs of manipulation  P(fake) 93%  threshold 62%" in text
     assert "0:08.0–0:13.0" in text
-    assert "too short" in text
+    assert "hardly seen" in text
     assert "note: NVDEC has no decoder" in text
 
 

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from vidguard.render.scale import STEPS, step_index
 from vidguard.render.timeline import HEIGHT, WIDTH, level
 from vidguard.render.view import build_view
-from vidguard.render.words import clock, decision_words, kind_words, percent, verdict
+from vidguard.render.words import clock, decision_words, kind_words, percent, track_words, verdict
 from vidguard.types import Report
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -59,7 +59,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(clock=clock, percent=percent, step=step_index, level=level, kind=kind_words)
+    environment.filters.update(
+        clock=clock, percent=percent, step=step_index, level=level, kind=kind_words, seen=track_words
+    )
     return environment
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from vidguard.render.scale import rgb
 from vidguard.render.timeline import Axis, time_axis
-from vidguard.render.words import clock, decision_words, kind_words, percent, printable, verdict
+from vidguard.render.words import clock, decision_words, kind_words, percent, printable, track_words, verdict
 from vidguard.types import Finding, Interval, Report, Segment, Track
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
@@ -91,7 +91,7 @@ def _face_table(report: Report) -> Table:
             Text(percent(track.fake_prob), style=_style(track.fake_prob)),
             *([track.decision or "–"] if decided else []),
             *([kind_words(track.kind)] if told else []),
-            track.status.value.replace("_", " ") if still or track.fake_prob is None else _stretches(found),
+            track_words(track.status) if still or track.fake_prob is None else _stretches(found),
         )
     return table
 

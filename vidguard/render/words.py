@@ -46,6 +46,11 @@ def verdict(report: Report) -> Verdict:
     return Verdict(tone, "Undecided" if undecided else "No signs of manipulation found", detail)
 
 
+def track_words(status: Status) -> str:
+    """Whether a face was judged."""
+    return "hardly seen" if status is Status.TOO_SHORT else status.value.replace("_", " ")
+
+
 def decision_words(report: Report) -> str | None:
     """The decision, its error rate and its bounds; None where none was made."""
     made = report.decision
