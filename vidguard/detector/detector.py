@@ -140,6 +140,8 @@ class Detector:
     def stream(self, frames: Iterable[TimedFrame | FrameBatch]) -> Iterator[Segment]:
         """Judge frames as they arrive; yields each segment as soon as nothing later can change it.
 
+        A face's first ones wait until it has been seen clearly.
+
         frames: pairs (frame, pts in seconds), frame uint8 RGB, upright, (H, W, 3) or (3, H, W), array or tensor, all of
         one size, times strictly increasing; or whole FrameBatches. Hand in every frame: sampling is done here, by time.
         The segments equal those of `analyze` on the same frames, sorted by when they became final.
