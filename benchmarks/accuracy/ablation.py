@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import statistics
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -28,8 +26,9 @@ from surroundings import environment
 import vidguard
 from vidguard.config import AnalysisConfig
 from vidguard.detector import Judge
+from vidguard.detector.cost import cost_of
 from vidguard.detector.judge import FrameFeatures
-from vidguard.encoders import CROP, ENCODERS
+from vidguard.encoders import ENCODERS
 from vidguard.errors import VidguardError
 from vidguard.metrics import auc
 from vidguard.training.calibrate import fit_fusion
@@ -37,7 +36,6 @@ from vidguard.training.listing import Row, read_manifest
 from vidguard.training.sequences import Sequence, load_sequences
 
 _FRAMES_PER_SECOND: Final = 2.0  # a quarter of the analysis: enough for a mean over a video
-_BATCH, _ROUNDS = 16, 5
 
 FrameLogits = NDArray[np.float32]
 """(N, E): every face of a video's analysed frames by every encoder."""
@@ -133,15 +131,8 @@ def _fused(judge: Judge, logits: FrameLogits) -> NDArray[np.float32]:
 
 
 def _cost(name: str) -> dict[str, float]:
-    judge = Judge((name,), {}).ready()
-    crops = torch.randint(0, 256, (_BATCH, 3, CROP.size, CROP.size), dtype=torch.uint8)
-    taken = []
-    for _ in range(_ROUNDS + 1):
-        began = time.perf_counter()
-        judge.encode(crops)
-        taken.append((time.perf_counter() - began) / _BATCH * 1000)
     parameters = sum(p.numel() for p in ENCODERS[name]().parameters())
-    return {"ms a face": round(statistics.median(taken[1:]), 2), "parameters": parameters}
+    return {"ms a face": cost_of(Judge((name,), {}))["processor_ms_a_face"], "parameters": parameters}
 
 
 if __name__ == "__main__":

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from vidguard.metrics import bootstrap
-
-Statistic = Callable[[NDArray[np.bool_], NDArray[np.float64]], float]
+from vidguard.metrics import Statistic, bootstrap
 
 
 def measured(

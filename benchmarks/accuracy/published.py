@@ -20,14 +20,14 @@ from typing import Annotated, Any, Final
 import numpy as np
 import torch
 import typer
-from measured import Statistic, measured
+from measured import measured
 from PIL import Image
 from rich.progress import track
 from surroundings import environment
 from torch import Tensor
 
 from vidguard.encoders import prepare_crops
-from vidguard.metrics import accuracy, auc
+from vidguard.metrics import Statistic, accuracy, auc
 from vidguard.published import read_encoder
 from vidguard.types import write_whole
 

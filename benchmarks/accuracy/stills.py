@@ -26,7 +26,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import typer
-from measured import Statistic, measured
+from measured import measured
 from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import track as progress
@@ -46,7 +46,7 @@ from vidguard.faces import FaceDetector, align_crops
 from vidguard.faces.mesh import POINTS, FaceMesh
 from vidguard.fingerprints import KINDS, fit_fingerprint, native_face
 from vidguard.forge import jpeg
-from vidguard.metrics import accuracy, auc
+from vidguard.metrics import Statistic, accuracy, auc
 from vidguard.training.frames import load_pretrained
 from vidguard.types import write_whole
 from vidguard.weights import find_weights

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from importlib.metadata import version
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from vidguard import __version__
+from vidguard.detector.cost import machine
 
 
 def environment(*packages: str) -> dict[str, Any]:
@@ -22,6 +22,6 @@ def environment(*packages: str) -> dict[str, Any]:
         "vidguard": __version__,
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine(),
         "torch_threads": torch.get_num_threads(),
     }

@@ -26,5 +26,9 @@ def cost_of(judge: Judge) -> dict[str, Any]:
         judge.encode(crops)
         seconds.append(time.process_time() - began)
     milliseconds = 1000 * statistics.median(seconds[1:]) / len(crops)
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    return {"processor_ms_a_face": round(milliseconds, 2), "machine": machine}
+    return {"processor_ms_a_face": round(milliseconds, 2), "machine": machine()}
+
+
+def machine() -> str:
+    """What figures of time belong to: system, processor and number of cores."""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"

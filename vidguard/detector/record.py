@@ -97,10 +97,8 @@ class TrackRecord:
         self.builder.add_frame(start, end)
         self._score(self.windows.push(sighting.tokens))
         self._settle(self.builder.take())
-        if self.judged is None and self._num_clear >= self.min_frames:
-            self.judged = True
-        elif self.judged is None and len(self._settled) >= _PATIENCE:
-            self.judged = False
+        if self.judged is None and (self._num_clear >= self.min_frames or len(self._settled) >= _PATIENCE):
+            self.judged = self._num_clear >= self.min_frames
 
     def take(self) -> list[Segment]:
         """The segments that are final by now; none before it is known whether the track is judged."""

@@ -22,6 +22,7 @@ from vidguard.metrics.decisions import (
     weighted_precision,
 )
 from vidguard.metrics.intervals import (
+    Statistic,
     bootstrap,
     bootstrap_auc,
     clopper_pearson_interval,
@@ -55,6 +56,7 @@ __all__ = [
     "RiskCoverage",
     "Roc",
     "SegmentMatch",
+    "Statistic",
     "accuracy",
     "auc",
     "auc_bounds",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from collections import Counter
@@ -17,6 +16,7 @@ import torch
 
 from vidguard._version import __version__
 from vidguard.config import VIDEO_SUFFIXES
+from vidguard.detector.cost import machine
 from vidguard.errors import InputError
 from vidguard.protocols.files import SCORES_FILE, read_scores, write_scores
 from vidguard.protocols.items import Item, Listing
@@ -160,7 +160,7 @@ def _environment(workers: int) -> dict[str, Any]:
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "av": av.__version__,
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "workers": workers,
         "seed": SEED,
