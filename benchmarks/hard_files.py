@@ -25,8 +25,8 @@ _HEAD: Final = """# Hard files
 
 Valid files that are easily misread, and what vidguard answers about each. Every row is a test (`tests/hard`); this page
 is written by `benchmarks/hard_files.py` with the default weights. The files are made from one portrait, as photographed
-and with the demo's forgery laid on, so the probabilities say that the right picture was judged, not how good the weights
-are. Below each answer stand the notes that the report gives of the file.
+and with the demo's forgery laid on, so the probabilities say that the right picture was judged, not how good the
+weights are. Below each answer stand the notes that the report gives of the file.
 
 | Kind of file | analyze | triage | stream |
 |---|---|---|---|
