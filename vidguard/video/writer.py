@@ -59,7 +59,7 @@ def _encode(output: Any, images: Iterable[TimedImage], crf: int | None, frame_ra
 def to_yuv(picture: NDArray[np.uint8]) -> av.VideoFrame:
     """Convert (H, W, 3) uint8 RGB of even sides to yuv420p: BT.709, limited range."""
     return av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
-        format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1
     )
 
 
