@@ -82,6 +82,16 @@ class FrameBatch:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class PictureSize:
+    """The upright size that the picture has from a moment on, in pixels."""
+
+    start: float
+    """In seconds, of the container's time."""
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, config=_STRICT)
 class SourceInfo:
     """What the container says of the source, before and beside what decoding finds out."""
 
@@ -92,13 +102,20 @@ class SourceInfo:
     codec: str | None = None
     pixel_format: str | None = None
     width: int | None = None
-    """Upright width in pixels (after rotation)."""
+    """Upright width in pixels (after rotation); of the first frame, where it changes on the way."""
     height: int | None = None
+    sizes: tuple[PictureSize, ...] = ()
+    """Every size that the picture had, in order of time, the first among them; empty where it never changes.
+
+    Boxes and landmarks are in pixels of the size at their time."""
     rotation_degrees: int = 0
     """Clockwise turn, a multiple of 90, that was applied to show the picture upright."""
     frame_rate: float | None = None
     """Average frames per second by the header; None for stills and unknown rates."""
     start_seconds: float = 0.0
+    """When the first frame is shown, by the container's own clock, which all times of a report go by."""
+    origin_seconds: float = 0.0
+    """Where the container's own clock stands at the start of the file. People count from there, as players do."""
     duration_seconds: float | None = None
     num_frames_header: int | None = None
     size_bytes: int | None = None

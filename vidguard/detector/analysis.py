@@ -59,11 +59,11 @@ class Analysis:
         self._shown: list[tuple[float, Thumbnail]] = []
 
     def push(self, batch: FrameBatch) -> list[Segment]:
-        """Take the next frames (any number, any rate); returns the segments that became final."""
+        """Take the next frames (any number, any rate, any size); returns the segments that became final."""
         segments: list[Segment] = []
         size = tuple(batch.frames.shape[2:])
-        if self._size not in (None, size):
-            raise InputError(f"all frames of a stream must be of one size; {self._size} became {size}")
+        if self._waiting and self._size != size:  # frames of one size are worked on at once
+            segments += self._work()
         self._size = size
         for frame, time in zip(batch.frames, batch.pts_seconds):
             if time <= self._last_time:

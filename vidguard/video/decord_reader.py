@@ -96,14 +96,15 @@ class DecordReader:
             raise InputError("a source is read once; open it again for another pass")
         self._taken = True
         timed = ((frame, pts) for frame, pts in self._in_order() if sampler.wants(pts))
-        return fill_batches(timed, self._canvas, batch_size)
+        return fill_batches(timed, lambda _: self._canvas, batch_size)
 
     def frames_at(self, times_seconds: Sequence[float]) -> FrameBatch:
         """Jump to the frames shown at increasing times; may be called again and again; see VideoReader."""
         require_increasing(times_seconds)
         shown = np.searchsorted(self._starts, np.asarray(times_seconds, dtype=np.float64), side="right") - 1
         indices = [int(index) for index in np.unique(np.maximum(shown, 0))]
-        return one_batch(self._jumping(indices), self._canvas, len(indices))
+        blank = self._canvas.finish(self._canvas.blank(0))
+        return one_batch(self._jumping(indices), lambda _: self._canvas, blank, len(indices))
 
     def close(self) -> None:
         """Release the decoder."""
