@@ -139,6 +139,10 @@ class Quality:
     yaw_degrees: float
     """Rough left/right turn estimated from the five landmarks; 0 is frontal."""
     roll_degrees: float
+    detail: float | None = None
+    """How much finer structure there is than a blur leaves, in the direction where there is least: 1.1 (smeared, by
+    motion too, or enlarged from very little) to about 6. Unlike sharpness it hardly depends on contrast and noise. None
+    in older reports."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -221,7 +225,8 @@ class Segment(Interval):
     fake_prob: Probability | None
     """None where no frame of the stretch was good enough to judge."""
     num_frames: int
-    """Analysed frames that carry the probability."""
+    """Looks at frames that carry the probability: a frame that stays on screen is looked at again and again, as often
+    as the frames that would repeat it at a constant rate."""
     decision: Label | None = None
     """By bounds of its own, which keep to the same error rate for stretches."""
 
@@ -282,7 +287,7 @@ class Coverage:
     num_frames_decoded: int
     num_frames_analysed: int
     seconds: float
-    """Time covered by the analysed frames."""
+    """Time for which the analysed frames are shown, each until the next one, for 600 s at most."""
     seconds_with_face: float
     seconds_judged: float
 

@@ -16,9 +16,10 @@ from vidguard.video.sampler import FrameSampler, Timeline
 times = st.lists(st.floats(0, 100), min_size=1, max_size=80, unique=True).map(sorted)
 
 
-def chosen(rate: float | None, pts: list[float]) -> list[float]:
-    sampler = FrameSampler(rate)
-    return [time for time in pts if sampler.wants(time)]
+def chosen(rate: float | None, pts: list[float], end: float | None = None) -> list[float]:
+    sampled = list(FrameSampler[str](rate).sample(((str(time), time) for time in pts), lambda: end))
+    assert all(name == str(time) for name, time in sampled)
+    return [time for _, time in sampled]
 
 
 def test_25_to_8_frames_a_second() -> None:
@@ -37,6 +38,34 @@ def test_millisecond_rounding_keeps_every_frame_at_the_native_rate() -> None:
 def test_a_slower_stream_is_used_whole_and_a_gap_does_not_pile_up() -> None:
     assert chosen(8, [0.0, 1.0, 2.0, 3.0]) == [0.0, 1.0, 2.0, 3.0]
     assert chosen(10, [0.0, 1.0, 1.04, 1.08, 1.12]) == [0.0, 1.0, 1.12]
+
+
+def test_a_frame_that_stays_is_taken_though_it_came_between_two_points() -> None:
+    assert chosen(8, [0.0, 0.04, 6.0]) == [0.0, 0.04, 6.0]  # shown from 0.04 to 6 s
+    assert chosen(8, [0.0, 0.04, 0.08, 0.25]) == [0.0, 0.25]  # the next point, 0.125, is met no later than a step after
+    assert chosen(8, [0.0, 0.04], end=6.0) == [0.0, 0.04]
+    assert chosen(8, [0.0, 0.04], end=0.08) == chosen(8, [0.0, 0.04]) == [0.0]
+
+
+@pytest.mark.parametrize("native", [23.976, 24, 25, 29.97, 30, 50, 60])
+def test_of_a_constant_rate_only_the_first_frame_at_each_point_is_taken(native: float) -> None:
+    pts = [index / native for index in range(600)]
+    points = (k / 8 - 0.001001 for k in range(math.floor(pts[-1] * 8) + 1))
+    assert chosen(8, pts, end=600 / native) == sorted({next(t for t in pts if t >= point) for point in points})
+
+
+@given(times, st.floats(0.5, 60), st.floats(0, 20))
+def test_what_is_taken_shows_whatever_stayed_and_taking_it_again_changes_nothing(
+    pts: list[float], rate: float, last_stays: float
+) -> None:
+    end = pts[-1] + last_stays
+    taken = chosen(rate, pts, end)
+    assert chosen(rate, taken, end) == taken
+    stays = [time for time, after in pairwise([*pts, end]) if after - time > 2 / rate + 0.003]
+    assert set(stays) <= set(taken)
+    for before, after in pairwise([*taken, end]):
+        if after - before > 2 / rate + 0.003:
+            assert not any(before < time < after for time in pts)
 
 
 def test_none_wants_every_frame() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -125,6 +125,7 @@ class FaceFollower:
         self._next_id = 0
         self._size: tuple[int, int] | None = None
         self._time = float("-inf")
+        self._last: list[FollowedFace] = []
         self._look_time = float("-inf")
         self._frames_since_look = 0
 
@@ -150,7 +151,8 @@ class FaceFollower:
         for i, time in enumerate(batch.pts_seconds):
             if cuts[i]:
                 self._tracks.clear()
-            followed.append(self._step(batch.frames[i : i + 1], time, found.get(i)))
+            self._last = self._step(batch.frames[i : i + 1], time, found.get(i))
+            followed.append(self._last)
         return followed
 
     def _changes_shape(self, width: int, height: int) -> bool:
@@ -163,6 +165,22 @@ class FaceFollower:
             track.scale(across, down)
         self._look_time = float("-inf")  # a search is due: more, or less, can be seen now
         return abs(across / down - 1) > _SAME_SHAPE
+
+    def hold(self, time: float) -> list[FollowedFace]:
+        """The last frame of the last batch is still shown at a later time: its faces are where they were.
+
+        The answer is as for one frame of `push`, without any work. Raises InputError as that does.
+        """
+        if time <= self._time:
+            raise InputError(f"a frame can't stay until {time} s, before the last one at {self._time} s")
+        for face in self._last:
+            track = self._tracks[face.track_id]
+            track.time, track.velocity = time, torch.zeros(2)
+            track.num_sightings += 1
+        self._last = [replace(face, time=time) for face in self._last]
+        self._time = time
+        self._look_time = float("-inf")  # what comes after a picture that stayed is most likely another one
+        return self._last
 
     def _plan(self, times: Sequence[float], cuts: Sequence[bool]) -> list[int]:
         """Which frames P-Net looks at anyway: known before any is worked on, so that it can take them together."""

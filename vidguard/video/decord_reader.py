@@ -62,6 +62,7 @@ class DecordReader:
         """Take decord's open reader and its (N, 2) frame spans in seconds."""
         self.info = probe.info
         self.num_frames_decoded = 0
+        self.end_seconds: float | None = None
         self._notes = [*probe.notes]
         self._damaged = False
         self._frames = frames
@@ -91,12 +92,12 @@ class DecordReader:
     def batches(self, *, frames_per_second: float | None = None, batch_size: int = 8) -> Iterator[FrameBatch]:
         """Decode every frame and yield the sampled ones; see VideoReader."""
         require_batch_size(batch_size)
-        sampler = FrameSampler(frames_per_second)
+        sampler = FrameSampler[Any](frames_per_second)
         if self._taken:
             raise InputError("a source is read once; open it again for another pass")
         self._taken = True
-        timed = ((frame, pts) for frame, pts in self._in_order() if sampler.wants(pts))
-        return fill_batches(timed, lambda _: self._canvas, batch_size)
+        sampled = sampler.sample(self._in_order(), lambda: self.end_seconds)
+        return fill_batches(sampled, lambda _: self._canvas, batch_size)
 
     def frames_at(self, times_seconds: Sequence[float]) -> FrameBatch:
         """Jump to the frames shown at increasing times; may be called again and again; see VideoReader."""
@@ -137,6 +138,8 @@ class DecordReader:
                 self._notes.append(f"decord gave up at {self._starts[index]:.2f} s: {_first_line(error)}")
                 return
             self.num_frames_decoded += 1
+            seconds = float(np.ptp(self._spans[index]))
+            self.end_seconds = float(self._starts[index]) + seconds if seconds > 0 else None
             yield frame, float(self._starts[index])
 
 

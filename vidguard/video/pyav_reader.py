@@ -63,6 +63,7 @@ class PyAvReader:
         """Take over source and container, both closed by `close`; make the canvas for what the first frame shows."""
         self.backend = backend
         self.num_frames_decoded = 0
+        self.end_seconds: float | None = None
         self._source = source
         self._container = container
         self._stream = stream
@@ -107,9 +108,9 @@ class PyAvReader:
     def batches(self, *, frames_per_second: float | None = None, batch_size: int = 8) -> Iterator[FrameBatch]:
         """Decode every frame and yield the sampled ones; see VideoReader."""
         require_batch_size(batch_size)
-        sampler = FrameSampler(frames_per_second)
-        frames = self._take_frames()
-        return fill_batches(((f, pts) for f, pts in frames if sampler.wants(pts)), self._canvas_of, batch_size)
+        sampler = FrameSampler[VideoFrame](frames_per_second)
+        sampled = sampler.sample(self._take_frames(), lambda: self.end_seconds)
+        return fill_batches(sampled, self._canvas_of, batch_size)
 
     def frames_at(self, times_seconds: Sequence[float]) -> FrameBatch:
         """Give the frames shown at increasing times, decoding up to the last; see VideoReader."""
@@ -159,6 +160,7 @@ class PyAvReader:
             self.num_frames_decoded += 1
             self._follow_size(frame, pts)
             end = pts + (float(frame.duration * frame.time_base) if frame.time_base else 0.0)
+            self.end_seconds = end if end > pts else None
             yield frame, pts
         if self._source.was_cut:
             self._troubles[f"the pipe was cut after max_bytes={self._limits.max_bytes}"] += 1

@@ -47,8 +47,12 @@ class VideoReader(Protocol):
     def damaged(self) -> bool:
         """Whether the source turned out, so far, to be broken off, partly undecodable or cut by a limit."""
 
+    @property
+    def end_seconds(self) -> float | None:
+        """When the last frame decoded so far stops being shown, by its own duration; None where the source has none."""
+
     def batches(self, *, frames_per_second: float | None = None, batch_size: int = 8) -> Iterator[FrameBatch]:
-        """Decode every frame and yield those a FrameSampler of that rate wants, at most batch_size at a time.
+        """Decode every frame and yield those a FrameSampler of that rate takes, at most batch_size at a time.
 
         Yields nothing where no frame decodes. Raises InputError for a second pass.
         """
