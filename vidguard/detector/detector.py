@@ -146,8 +146,8 @@ class Detector:
 
         A face's first ones wait until it has been seen clearly.
 
-        frames: pairs (frame, pts in seconds), frame uint8 RGB, upright, (H, W, 3) or (3, H, W), array or tensor, all of
-        one size, times strictly increasing; or whole FrameBatches. Hand in every frame: sampling is done here, by time.
+        frames: pairs (frame, pts in seconds), frame uint8 RGB, upright, (H, W, 3) or (3, H, W), array or tensor,
+        times strictly increasing; or whole FrameBatches. Hand in every frame: sampling is done here, by time.
         The segments equal those of `analyze` on the same frames, sorted by when they became final.
         """
         analysis = self._start(keep_history=False)

@@ -36,6 +36,8 @@ class Letterbox:
 
     def place(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Give the canvas (H, W, 3) uint8 with the picture (h, w, 3) on it."""
+        if self.size == self.canvas == (picture.shape[1], picture.shape[0]):
+            return np.array(picture, order="C")
         shrinks = self.scale[0] < 1
         scaled = cv2.resize(picture, self.size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         placed: NDArray[np.uint8] = np.zeros((self.canvas[1], self.canvas[0], 3), np.uint8)

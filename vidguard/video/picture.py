@@ -103,6 +103,9 @@ def describe(
     duration = stream_seconds(stream)
     if duration is None and container.duration is not None:
         duration = container.duration / AV_TIME_BASE
+    start = first.time if first is not None and first.time is not None else 0.0
+    if duration is not None and "matroska" in container.format.name and 0 < start < duration:
+        duration -= start  # there, it is counted from zero
     return SourceInfo(
         kind="video",
         name=source.name,
@@ -113,8 +116,8 @@ def describe(
         height=height or None,
         rotation_degrees=picture.orientation.rotation_degrees,
         frame_rate=None if rate is None else float(rate),
-        start_seconds=first.time if first is not None and first.time is not None else 0.0,
-        origin_seconds=_origin(container, first),
+        start_seconds=start,
+        origin_seconds=start if container.start_time is None else min(start, container.start_time / AV_TIME_BASE),
         duration_seconds=duration,
         num_frames_header=stream.frames or None,
         size_bytes=source.size_bytes,
@@ -126,12 +129,6 @@ def describe(
         num_video_streams=len(container.streams.video),
         stream_index=stream.index,
     )
-
-
-def _origin(container: InputContainer, first: VideoFrame | None) -> float:
-    """Where the container's clock stands at the start of the file, of all its streams."""
-    shown = 0.0 if first is None or first.time is None else first.time
-    return shown if container.start_time is None else min(shown, container.start_time / AV_TIME_BASE)
 
 
 def frame_rate(stream: VideoStream, first: VideoFrame | None) -> Fraction | None:
