@@ -23,12 +23,19 @@ from vidguard.video.picture import (
     DEFAULT_FRAME_RATE,
     Picture,
     describe,
-    early_end,
     frame_rate,
-    promised_end_seconds,
     read_picture,
 )
-from vidguard.video.reader import Canvas, fill_batches, one_batch, pick_shown, require_batch_size, require_increasing
+from vidguard.video.promise import is_untimed, read_promise
+from vidguard.video.reader import (
+    Canvas,
+    counted,
+    fill_batches,
+    one_batch,
+    pick_shown,
+    require_batch_size,
+    require_increasing,
+)
 from vidguard.video.sampler import FrameSampler, Timeline
 from vidguard.video.source import Source
 
@@ -72,19 +79,24 @@ class PyAvReader:
         self.picture = read_picture(stream, self.first)
         check_pixels(source.name, self.picture.width, self.picture.height, limits)  # stretched samples count as well
         self.info = describe(source, container, stream, self.picture, self.first)
-        self.promised_end_seconds = promised_end_seconds(container, stream)
-        self._notes += self.picture.notes
+        self.promise = read_promise(source, container, stream)
+        self._notes += (*self.picture.notes, *self.promise.notes)
         self._canvas = canvas_for(self.picture)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What happened on the way, in sentences; grows while frames are read."""
-        notes = [*self._notes, *(f"{what} ({n} times)" if n > 1 else what for what, n in self._troubles.items())]
+        notes = [*self._notes, *self.troubles]
         if self._timeline.num_repaired:
             notes.append(f"{self._timeline.num_repaired} missing or non-increasing times were reconstructed")
         if self._deinterlacer is not None and self._deinterlacer.num_interlaced:
             notes.append("interlaced frames were deinterlaced (bwdif)")
         return tuple(notes)
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """Why not all of the source was seen, so far."""
+        return counted(self._troubles)
 
     @property
     def damaged(self) -> bool:
@@ -135,12 +147,13 @@ class PyAvReader:
         if self._deinterlacer is not None:
             frames = self._deinterlacer.run(frames)
         size = (first.width, first.height)
+        untimed = is_untimed(self._container)
         start: float | None = None
         end = 0.0
         for frame in frames:
             if not self._is_acceptable(frame, size):
                 continue
-            pts = self._timeline.place(frame.time)
+            pts = self._timeline.place(None if untimed else frame.time)
             start = pts if start is None else start
             if pts - start > self._limits.max_seconds:
                 self._troubles[f"cut after max_seconds={self._limits.max_seconds:g}"] += 1
@@ -150,8 +163,7 @@ class PyAvReader:
             yield frame, pts
         if self._source.was_cut:
             self._troubles[f"the pipe was cut after max_bytes={self._limits.max_bytes}"] += 1
-        if early := early_end(self.promised_end_seconds, start or 0.0, end):
-            self._troubles[early] += 1
+        self._troubles.update(self.promise.broken(start or 0.0, end, self.num_frames_decoded))
 
     def _is_acceptable(self, frame: VideoFrame, size: tuple[int, int]) -> bool:
         if frame.is_corrupt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from types import TracebackType
@@ -41,8 +41,12 @@ class VideoReader(Protocol):
         """Frames decoded so far, analysed or not."""
 
     @property
+    def troubles(self) -> tuple[str, ...]:
+        """Of the notes those that say why not all of the source was seen, so far."""
+
+    @property
     def damaged(self) -> bool:
-        """Whether the source turned out, so far, to be broken off, partly undecodable or cut by a limit."""
+        """Whether there are troubles: the source is broken off, partly undecodable, cut by a limit or partly hidden."""
 
     def batches(self, *, frames_per_second: float | None = None, batch_size: int = 8) -> Iterator[FrameBatch]:
         """Decode every frame and yield those a FrameSampler of that rate wants, at most batch_size at a time.
@@ -67,6 +71,11 @@ class VideoReader(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close at the end of a with block."""
+
+
+def counted(sentences: Counter[str]) -> tuple[str, ...]:
+    """Each sentence once, with how often it was true where that is more than once."""
+    return tuple(f"{what} ({n} times)" if n > 1 else what for what, n in sentences.items())
 
 
 def require_batch_size(batch_size: int) -> None:
