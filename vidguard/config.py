@@ -11,14 +11,31 @@ from vidguard.errors import InputError
 
 VIDEO_SUFFIXES: Final = frozenset(
     (
-        *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"),
-        *(".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+        *(".3g2", ".3gp", ".amv", ".apng", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264", ".264"),
+        *(".hevc", ".h265", ".265", ".ivf", ".m1v", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov"),
+        *(".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts"),
+        *(".vob", ".webm", ".wmv", ".wtv", ".y4m"),
     )
 )
 STILL_SUFFIXES: Final = frozenset(
-    (".avif", ".bmp", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"),
+    (
+        ".avif",
+        ".bmp",
+        ".heic",
+        ".heif",
+        ".hif",
+        ".jfif",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".mpo",
+        ".png",
+        ".tif",
+        ".tiff",
+        ".webp",
+    ),
 )
-"""What a folder is searched for, in lower case. What a file is, is told by its content."""
+"""What these files are mostly called, in lower case. What a file is, is told by its content."""
 
 
 def _require(condition: bool, message: str) -> None:
@@ -33,13 +50,17 @@ class Limits:
     max_bytes: int = 8 * 1024**3
     max_pixels: int = 8192 * 4608
     """Per frame: 8K DCI and a little. A hostile header claiming more is refused before a buffer is allocated."""
+    max_still_pixels: int = 2**27
+    """Of a still picture, or a page of several: 134 million, more than phones of 108 megapixels take.
+
+    What is larger than max_pixels is read smaller: JPEG is decoded so, others whole first, at up to 4 bytes a pixel."""
     max_seconds: float = 6 * 3600.0
     """A longer source is refused by its header, or cut (PARTIAL) where the header didn't tell."""
     max_streams: int = 64
 
     def __post_init__(self) -> None:
         """Refuse limits that allow nothing, and infinite ones, which JSON can't carry."""
-        values = (self.max_bytes, self.max_pixels, self.max_seconds, self.max_streams)
+        values = (self.max_bytes, self.max_pixels, self.max_still_pixels, self.max_seconds, self.max_streams)
         _require(all(math.isfinite(v) and v > 0 for v in values), "limits must be positive and finite")
 
 

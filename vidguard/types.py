@@ -45,7 +45,7 @@ class Status(str, Enum):
 
     OK = "ok"
     PARTIAL = "partial"
-    """The source broke off or was cut by a limit; what could be read was judged."""
+    """Not all of the source was seen: damaged, cut by a limit, partly hidden; what could be read was judged."""
     NO_FACE = "no_face"
     TOO_SHORT = "too_short"
     """Faces were seen, but none for long enough, or so clearly that it is sure to be a face."""
@@ -290,6 +290,9 @@ class Coverage:
     """Time for which the analysed frames are shown, each until the next one, for 600 s at most."""
     seconds_with_face: float
     seconds_judged: float
+    complete: bool = True
+    """False where not all of the source was seen: damaged, cut, or partly hidden by its own header. With a probability
+    the status is then PARTIAL; without one, as where no face was found, this alone tells."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -321,7 +324,8 @@ class Decision:
     """What the probability says at a stated error rate."""
 
     label: Label
-    """"manipulated" where the probability reaches its bound, "genuine" where every judged face lies below its bound."""
+    """"manipulated" where the probability reaches its bound, "genuine" where every judged face lies below its bound
+    and the whole source was seen."""
     error_rate: Probability
     """Largest share of genuine material called manipulated, and of manipulated material called genuine."""
     genuine_below: Probability

@@ -184,8 +184,28 @@ def test_limits(clip: bytes, tmp_path: Path) -> None:
         open_source(media.two_streams(), limits=Limits(max_streams=1))
     png = io.BytesIO()
     Image.new("RGB", (20, 20)).save(png, "PNG")
-    with pytest.raises(LimitError, match="max_pixels"):
-        open_source(png.getvalue(), limits=Limits(max_pixels=399))
+    with pytest.raises(LimitError, match="--max-still-pixels"):
+        open_source(png.getvalue(), limits=Limits(max_still_pixels=399))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF"])
+def test_a_still_beyond_max_pixels_is_read_smaller_and_says_so(kind: str) -> None:
+    data = still(Image.fromarray(media.pattern(5, 960, 640)), kind)
+    with open_source(data, limits=Limits(max_pixels=200_000)) as reader:
+        (batch,) = reader.batches()
+        assert batch.frames.shape == (1, 3, 320, 480)
+        assert (reader.info.width, reader.info.height) == (480, 320)
+        assert any("960x640" in note and "480x320" in note for note in reader.notes)
+        assert not reader.damaged
+    assert batch.frames[0, :, 50, 50].tolist() == pytest.approx(media.RED, abs=12)
+
+
+def test_a_photo_of_50_megapixels_is_read_by_default() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with open_source(still(Image.new("RGB", (8160, 6120), (200, 40, 40)), "JPEG", exif=exif)) as reader:
+        (batch,) = reader.batches()
+        assert batch.frames.shape == (1, 3, 4080, 3060)
 
 
 def test_a_length_the_header_hides_is_cut() -> None:

@@ -108,8 +108,9 @@ class Analysis:
             segments += self._take(*taken)
         if self._shown is not None:
             time = self._shown[1]
-            known = end_seconds is not None and end_seconds > time
-            self._show_until(end_seconds if known else time + min(self._last_step, self.config.faces.max_gap_seconds))
+            if end_seconds is None or end_seconds <= time:
+                end_seconds = time + min(self._last_step, self.config.faces.max_gap_seconds)
+            self._show_until(end_seconds)
             if self.frames_analysed == 0 and len(self._waiting) == len(self._look_times(self._waiting[0])) == 1:
                 return self._judge_still(self._waiting.pop())
             segments += self._work()

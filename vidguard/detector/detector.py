@@ -188,7 +188,7 @@ class Detector:
         return Report(
             status=status,
             fake_prob=fake_prob,
-            explanation=_explain(status, tracks, note),
+            explanation=_explain(status, tracks, reader.troubles, note),
             source=reader.info,
             coverage=Coverage(
                 num_frames_decoded=reader.num_frames_decoded,
@@ -196,6 +196,7 @@ class Detector:
                 seconds=seconds,
                 seconds_with_face=seconds if tracks else 0,
                 seconds_judged=seconds if fake_prob is not None else 0,
+                complete=not reader.damaged,
             ),
             weights=weights,
             engine=self._engine(reader, (note,)),
@@ -206,7 +207,7 @@ class Detector:
                 replace(found, kind=tracks[found.track_id].kind) for found in merge_findings(answer.segments, threshold)
             ),
             thumbnails=answer.thumbnails,
-            decision=self._decision(rule.frame if rule else None, fake_prob, tracks),
+            decision=self._decision(rule.frame if rule else None, fake_prob, tracks, complete=not reader.damaged),
         )
 
     def _report(self, reader: VideoReader, analysis: Analysis, segments: list[Segment]) -> Report:
@@ -217,12 +218,11 @@ class Detector:
         logit = video_logit(judged, calibration.video_genuine, calibration.video_reading.share)
         fake_prob = None if logit is None else probability(calibration.video, logit)
         status = _status(reader.damaged, analysis.frames_analysed, tracks, logit)
-        damage = "the source is damaged or was cut" if reader.damaged else ""
         ordered = tuple(sorted(segments, key=lambda s: (s.track_id, s.start)))
         return Report(
             status=status,
             fake_prob=fake_prob,
-            explanation=_explain(status, tracks, damage),
+            explanation=_explain(status, tracks, reader.troubles),
             source=reader.info,
             coverage=Coverage(
                 num_frames_decoded=reader.num_frames_decoded,
@@ -230,6 +230,7 @@ class Detector:
                 seconds=analysis.seconds,
                 seconds_with_face=_union_seconds(tracks),
                 seconds_judged=_union_seconds([t for t in tracks if t.fake_prob is not None]),
+                complete=not reader.damaged,
             ),
             weights=self.weights,
             engine=self._engine(reader, analysis.notes),
@@ -241,7 +242,9 @@ class Detector:
                 for found in self._findings(records, ordered)
             ),
             thumbnails=analysis.thumbnails(),
-            decision=self._decision(self._rule.video if self._rule else None, fake_prob, tracks),
+            decision=self._decision(
+                self._rule.video if self._rule else None, fake_prob, tracks, complete=not reader.damaged
+            ),
         )
 
     def _findings(self, records: Iterable[TrackRecord], segments: Sequence[Segment]) -> tuple[Finding, ...]:
@@ -251,12 +254,15 @@ class Detector:
             return merge_findings(segments, self.weights.segment_threshold)
         return tuple(finding for record in records for finding in record.findings(opens))
 
-    def _decision(self, band: Band | None, fake_prob: float | None, tracks: Iterable[Track]) -> Decision | None:
+    def _decision(
+        self, band: Band | None, fake_prob: float | None, tracks: Iterable[Track], *, complete: bool
+    ) -> Decision | None:
         if band is None or fake_prob is None:
             return None
         assert self._rule is not None
+        label = decide(band, fake_prob, [t.fake_prob for t in tracks if t.fake_prob is not None])
         return Decision(
-            label=decide(band, fake_prob, [t.fake_prob for t in tracks if t.fake_prob is not None]),
+            label=label if complete or label != "genuine" else "undecided",
             error_rate=self._rule.error_rate,
             genuine_below=band.genuine_below,
             manipulated_from=band.manipulated_from,
@@ -293,10 +299,12 @@ _EXPLANATIONS: Final = {
 }
 
 
-def _explain(status: Status, tracks: Iterable[Track], remark: str) -> str:
+def _explain(status: Status, tracks: Iterable[Track], troubles: Sequence[str], *remarks: str) -> str:
     faces = list(tracks)
     sentence = _EXPLANATIONS[status].format(faces=len(faces), judged=sum(t.fake_prob is not None for t in faces))
-    return f"{sentence}; {remark}" if remark else sentence
+    if troubles:
+        remarks = (*remarks, f"not all of the source was seen: {troubles[0]}")
+    return "; ".join((sentence, *remarks))
 
 
 def _union_seconds(tracks: Iterable[Track]) -> float:

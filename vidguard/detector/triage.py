@@ -23,7 +23,7 @@ from vidguard.errors import ReportFormatError, WeightsError
 from vidguard.faces import FaceDetector, align_crops
 from vidguard.types import BoxXyxyPx, FrameBatch, SourceInfo, WeightsInfo
 from vidguard.video.keyframes import KeyFrameReader
-from vidguard.video.pillow_reader import PillowReader
+from vidguard.video.pillow_reader import PicturesReader, PillowReader
 from vidguard.weights import Passport, TriagePoint
 
 MIN_KEY_FRAMES: Final = 3
@@ -122,10 +122,10 @@ def choose_point(passport: Passport, misses: float, of: str) -> tuple[TriagePoin
 
 
 def look(
-    reader: KeyFrameReader | PillowReader, detector: FaceDetector
+    reader: KeyFrameReader | PillowReader | PicturesReader, detector: FaceDetector
 ) -> Iterator[tuple[FrameBatch, list[BoxXyxyPx], Tensor]]:
     """Each frame that the reader gives, with its faces' boxes and crops (K, 3, S, S) uint8, the largest first."""
-    for batch in reader.batches():
+    for batch in reader.batches(batch_size=1):
         found = detector.detect(batch.frames)[0]
         where = torch.zeros(len(found), dtype=torch.long)
         crops = align_crops(batch.frames, where, found.landmarks_px.cpu(), CROP)
@@ -160,7 +160,7 @@ def decide(score: float | None, threshold: float, *, num_frames: int, is_still: 
 
 
 def examine(
-    reader: KeyFrameReader | PillowReader,
+    reader: KeyFrameReader | PillowReader | PicturesReader,
     judge: Judge,
     detector: FaceDetector,
     point: TriagePoint,
@@ -179,7 +179,7 @@ def examine(
     outcome = decide(score, point.threshold, num_frames=len(times), is_still=is_still, damaged=damaged)
     return Triage(
         outcome=outcome,
-        why=_why(outcome, score, point.threshold, len(times), len(faces), damaged),
+        why=_why(outcome, score, point.threshold, len(times), len(faces), reader.troubles),
         score=score,
         threshold=point.threshold,
         misses=point.misses,
@@ -194,13 +194,17 @@ def examine(
     )
 
 
-def _why(outcome: Outcome, score: float | None, threshold: float, frames: int, faces: int, damaged: bool) -> str:
+def _why(
+    outcome: Outcome, score: float | None, threshold: float, frames: int, faces: int, troubles: tuple[str, ...]
+) -> str:
     if outcome is Outcome.NO_FACE:
         return f"no face in {frames} frame(s)"
     if outcome is Outcome.CLEARED:
         return f"{faces} face(s) in {frames} frame(s), all below the threshold"
-    if damaged or frames == 0:
-        return "the source is damaged, was cut or can't be decoded"
+    if troubles:
+        return f"the source is damaged, was cut or hides a part: {troubles[0]}"
+    if frames == 0:
+        return "no key frame can be shown by itself: nothing to clear a video by"
     if score is not None and score >= threshold:
         return f"a face reaches the threshold ({score:.2f}, {threshold:.2f})"
     return f"only {frames} key frame(s), fewer than {MIN_KEY_FRAMES}: too little to clear a video by"

@@ -17,6 +17,7 @@ from vidguard.types import SourceInfo
 from vidguard.video.color import ColorSpec, Matrix, Transfer
 from vidguard.video.container import AV_TIME_BASE
 from vidguard.video.orientation import Orientation, from_display_matrix
+from vidguard.video.promise import container_seconds, is_untimed, stream_seconds
 from vidguard.video.source import Source
 
 DEFAULT_FRAME_RATE: Final = Fraction(25)
@@ -30,8 +31,6 @@ _NEGLIGIBLE_ASPECT: Final = Fraction(1, 50)
 _MATRICES: Final[dict[int, Matrix]] = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
 _UNSPECIFIED_SPACES: Final = (0, 2)  # 0 is RGB, which has no matrix
 _FULL_RANGE: Final = 2
-# How much earlier than its header says a stream may end: encoders round, and the last frame may not be counted.
-_END_TOLERANCE_SECONDS: Final = 0.5
 # AVFrameSideDataType has so many kinds, and a few to come, beyond those that PyAV names: 4 in FFmpeg 8.
 _UNNAMED_KINDS: Final = 16
 _TRANSFERS: Final[dict[int, Transfer]] = {16: "pq", 18: "hlg"}
@@ -101,9 +100,9 @@ def describe(
     rate = frame_rate(stream, first)
     width, height = picture.orientation.size(picture.width, picture.height)
     duration = stream_seconds(stream)
-    if duration is None and container.duration is not None:
-        duration = container.duration / AV_TIME_BASE
-    start = first.time if first is not None and first.time is not None else 0.0
+    if duration is None:
+        duration = container_seconds(container)
+    start = 0.0 if first is None or first.time is None or is_untimed(container) else first.time
     if duration is not None and "matroska" in container.format.name and 0 < start < duration:
         duration -= start  # there, it is counted from zero
     return SourceInfo(
@@ -133,39 +132,9 @@ def describe(
 
 def frame_rate(stream: VideoStream, first: VideoFrame | None) -> Fraction | None:
     """Give the average rate by the container's times or, where it has none, the rate the codec or header states."""
-    has_times = first is None or first.pts is not None
+    has_times = not is_untimed(stream.container) and (first is None or first.pts is not None)
     rates = (stream.average_rate, stream.guessed_rate)
     return next((rate for rate in (rates if has_times else reversed(rates)) if rate), None)
-
-
-def stream_seconds(stream: VideoStream) -> float | None:
-    """Give how long the video stream itself lasts by its header, if the header says."""
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    tag = stream.metadata.get("DURATION")  # Matroska: 00:01:02.030000000, counted from zero
-    if tag is None:
-        return None
-    try:
-        hours, minutes, seconds = tag.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except ValueError:
-        return None
-
-
-def promised_end_seconds(container: InputContainer, stream: VideoStream) -> float | None:
-    """Give when the video is to end by its header; a container's length counts only where video is all it holds."""
-    seconds = stream_seconds(stream)
-    if seconds is None and len(container.streams) == 1 and container.duration is not None:
-        return container.duration / AV_TIME_BASE
-    return seconds
-
-
-def early_end(promised: float | None, start: float, end: float) -> str | None:
-    """Say so if a video shown from start to end (seconds) breaks off before its header's promise."""
-    # Matroska counts durations from zero, others from the first frame: only a negative start needs regard to be safe.
-    if promised is None or end - min(start, 0.0) >= promised - _END_TOLERANCE_SECONDS:
-        return None
-    return f"the video ends at {end:.2f} s, its header promised {promised:.2f} s"
 
 
 def pixel_format(frame: VideoFrame) -> str:

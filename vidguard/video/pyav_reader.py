@@ -25,12 +25,19 @@ from vidguard.video.picture import (
     Picture,
     PictureReader,
     describe,
-    early_end,
     frame_rate,
-    promised_end_seconds,
     read_picture,
 )
-from vidguard.video.reader import Canvas, fill_batches, one_batch, pick_shown, require_batch_size, require_increasing
+from vidguard.video.promise import is_untimed, read_promise
+from vidguard.video.reader import (
+    Canvas,
+    counted,
+    fill_batches,
+    one_batch,
+    pick_shown,
+    require_batch_size,
+    require_increasing,
+)
 from vidguard.video.sampler import FrameSampler, Timeline
 from vidguard.video.source import Source
 
@@ -79,8 +86,8 @@ class PyAvReader:
         self.picture = read_picture(stream, self.first)
         check_pixels(source.name, self.picture.width, self.picture.height, limits)  # stretched samples count as well
         self.info = describe(source, container, stream, self.picture, self.first)
-        self.promised_end_seconds = promised_end_seconds(container, stream)
-        self._notes += self.picture.notes
+        self.promise = read_promise(source, container, stream)
+        self._notes += (*self.picture.notes, *self.promise.notes)
         self._canvas_for = canvas_for
         self._canvas = canvas_for(self.picture)
         self._shape = self.picture
@@ -89,16 +96,17 @@ class PyAvReader:
     @property
     def notes(self) -> tuple[str, ...]:
         """What happened on the way, in sentences; grows while frames are read."""
-        notes = [
-            *self._notes,
-            *self._size_notes(),
-            *(f"{what} ({n} times)" if n > 1 else what for what, n in self._troubles.items()),
-        ]
+        notes = [*self._notes, *self._size_notes(), *self.troubles]
         if self._timeline.num_repaired:
             notes.append(f"{self._timeline.num_repaired} missing or non-increasing times were reconstructed")
         if self._deinterlacer is not None and self._deinterlacer.num_interlaced:
             notes.append("interlaced frames were deinterlaced (bwdif)")
         return tuple(notes)
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """Why not all of the source was seen, so far."""
+        return counted(self._troubles)
 
     @property
     def damaged(self) -> bool:
@@ -150,9 +158,11 @@ class PyAvReader:
         frames: Iterable[VideoFrame] = chain((first,), self._raw)
         if self._deinterlacer is not None:
             frames = self._deinterlacer.run(frames)
+        untimed = is_untimed(self._container)
         start: float | None = None
         end = 0.0
-        for frame, pts in self._timeline.place((f, f.time) for f in frames if self._is_acceptable(f)):
+        acceptable = ((f, None if untimed else f.time) for f in frames if self._is_acceptable(f))
+        for frame, pts in self._timeline.place(acceptable):
             start = pts if start is None else start
             if pts - start > self._limits.max_seconds:
                 self._troubles[f"cut after max_seconds={self._limits.max_seconds:g}"] += 1
@@ -164,8 +174,7 @@ class PyAvReader:
             yield frame, pts
         if self._source.was_cut:
             self._troubles[f"the pipe was cut after max_bytes={self._limits.max_bytes}"] += 1
-        if early := early_end(self.promised_end_seconds, start or 0.0, end):
-            self._troubles[early] += 1
+        self._troubles.update(self.promise.broken(start or 0.0, end, self.num_frames_decoded))
 
     def _is_acceptable(self, frame: VideoFrame) -> bool:
         if frame.is_corrupt:
