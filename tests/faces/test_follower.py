@@ -207,3 +207,17 @@ def test_irregular_times_and_empty_batches(detector: FaceDetector) -> None:
 
 def test_no_faces(detector: FaceDetector) -> None:
     assert follow(detector, film([[]] * 9)) == [[]] * 9
+
+
+def cross(px: int, speed: float, num_frames: int = 14) -> list[Scene]:
+    """A face that goes to and fro at so many pixels a second."""
+    free = WIDTH - px
+    ways = [speed * n / RATE % (2 * free) for n in range(num_frames)]
+    return [[(1, px, round(min(way, 2 * free - way)), 70)] for way in ways]
+
+
+@pytest.mark.parametrize(("px", "speed"), [(100, 200), (100, 350), (100, 600), (130, 800)])
+def test_a_fast_face_is_seen_all_the_time(detector: FaceDetector, px: int, speed: float) -> None:
+    followed = follow(detector, film(cross(px, speed)))
+    assert [len(faces) for faces in followed] == [1] * len(followed)
+    assert len({faces[0].track_id for faces in followed}) <= 1 + speed // 300  # it may be lost where it turns back

@@ -43,6 +43,10 @@ _SAME_FACE_COVER: Final = 0.6
 # How far, in face sides, a face may be from where it was expected: at once, and more with each second unseen.
 _REACH: Final = 0.8
 _REACH_PER_SECOND: Final = 1.5
+# What looks very much like it is it even further away: a camera in a hand jerks by more than a face's side in an
+# eighth of a second.
+_SURE_REACH_PER_SECOND: Final = 10.0
+_SURE_LIKENESS: Final = 0.8
 _MAX_SIZE_RATIO: Final = 1.8
 # P-Net looks again after this long, however few frames that is.
 _LOOK_AGAIN_SECONDS: Final = 1.0
@@ -50,6 +54,9 @@ _LOOK_AGAIN_SECONDS: Final = 1.0
 _GAP_STEPS: Final = 1.5
 # A missing face is worth a search of every frame only if it was seen this often; most false alarms are seen once.
 _WORTH_SEARCHING: Final = 3
+# One lost before that is searched in the frame that misses it, if its last sighting was as clear as this: it may be too
+# fast to be found where it was.
+_CLEAR_PROB: Final = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +85,11 @@ class _Sighting:
 
 @dataclass
 class _Track:
-    """What is remembered of a face. velocity is that of the box's centre, (2,) pixels a second."""
+    """What is remembered of a face. prob: its last sighting's; velocity: its box's centre's, (2,) pixels a second."""
 
     box: Tensor
     looks: Tensor
+    prob: float
     time: float
     velocity: Tensor
     num_sightings: int = 1
@@ -96,7 +104,7 @@ class _Track:
         # The first measurement is all there is to know; the zero before it was only a guess.
         self.velocity = torch.lerp(self.velocity, moved, _VELOCITY_RATE) if self.num_sightings > 1 else moved
         self.looks = F.normalize(torch.lerp(self.looks, sighting.looks, _LOOKS_RATE), dim=0)
-        self.box, self.time = sighting.box, time
+        self.box, self.prob, self.time = sighting.box, sighting.prob, time
         self.num_sightings += 1
 
 
@@ -164,27 +172,41 @@ class FaceFollower:
         oldest = time - max(self._config.max_gap_seconds, _GAP_STEPS * (time - self._time))
         self._tracks = {i: track for i, track in self._tracks.items() if track.time >= oldest}
         visible = {i for i, track in self._tracks.items() if track.time == self._time}
-        if found is None and self._misses_a_face():
-            found = self._detector.detect(frame)[0]
         seen: dict[int, _Sighting] = {}
+        if found is None:
+            seen = self._carry(frame, time, visible, seen)
+            if self._misses_a_face(visible, seen):
+                found = self._detector.detect(frame)[0]
         if found is not None:
-            sightings = _sight(frame, found)
-            seen = self._match(self._tracks, sightings, time)
-            taken = {id(sighting) for sighting in seen.values()}
-            for sighting in sightings:
-                if id(sighting) not in taken:
-                    seen[self._start(sighting, time)] = sighting
-        unseen = sorted(visible - seen.keys())
-        seen |= self._match(unseen, self._refine(frame, time, unseen, seen.values()), time)
+            seen = self._name(_sight(frame, found), time)
+            seen |= self._carry(frame, time, visible, seen)
         self._time = time
         return self._take(seen, time)
 
-    def _misses_a_face(self) -> bool:
-        return any(t.time < self._time and t.num_sightings >= _WORTH_SEARCHING for t in self._tracks.values())
+    def _misses_a_face(self, visible: set[int], seen: dict[int, _Sighting]) -> bool:
+        """Whether a track that isn't seen is worth a search: a well-known one, or a clear one that was just there."""
+        lost = {i: track for i, track in self._tracks.items() if i not in seen}
+        return any(
+            t.num_sightings >= _WORTH_SEARCHING or (i in visible and t.prob >= _CLEAR_PROB) for i, t in lost.items()
+        )
+
+    def _name(self, sightings: list[_Sighting], time: float) -> dict[int, _Sighting]:
+        """What a search found, by track: those that are followed, and new ones."""
+        seen = self._match(self._tracks, sightings, time)
+        taken = {id(sighting) for sighting in seen.values()}
+        for sighting in sightings:
+            if id(sighting) not in taken:
+                seen[self._start(sighting, time)] = sighting
+        return seen
+
+    def _carry(self, frame: Tensor, time: float, visible: set[int], seen: dict[int, _Sighting]) -> dict[int, _Sighting]:
+        """Visible tracks that aren't seen yet, by their motion."""
+        unseen = sorted(visible - seen.keys())
+        return self._match(unseen, self._refine(frame, time, unseen, seen.values()), time)
 
     def _start(self, sighting: _Sighting, time: float) -> int:
         track_id, self._next_id = self._next_id, self._next_id + 1
-        self._tracks[track_id] = _Track(sighting.box, sighting.looks, time, torch.zeros(2))
+        self._tracks[track_id] = _Track(sighting.box, sighting.looks, sighting.prob, time, torch.zeros(2))
         return track_id
 
     def _refine(self, frame: Tensor, time: float, ids: list[int], others: Iterable[_Sighting]) -> list[_Sighting]:
@@ -215,9 +237,11 @@ class FaceFollower:
         sides, other_sides = _side(predicted)[:, None], _side(boxes)
         gap = torch.tensor([time - t.time for t in tracks])[:, None]
         distance = torch.cdist(_centre(predicted), _centre(boxes)) / sides
+        sure_reach = _REACH + _SURE_REACH_PER_SECOND * gap.clamp(max=_COAST_SECONDS)
+        reach = torch.where(likeness > _SURE_LIKENESS, sure_reach, _REACH + _REACH_PER_SECOND * gap)
         possible = (
             (likeness > _MIN_LIKENESS)
-            & (distance < _REACH + _REACH_PER_SECOND * gap)
+            & (distance < reach)
             & (torch.maximum(sides / other_sides, other_sides / sides) < _MAX_SIZE_RATIO)
         )
         gain = (_LIKENESS_WEIGHT * (likeness - _MIN_LIKENESS) + pairwise_iou(predicted, boxes)) * possible
