@@ -221,3 +221,12 @@ def test_a_fast_face_is_seen_all_the_time(detector: FaceDetector, px: int, speed
     followed = follow(detector, film(cross(px, speed)))
     assert [len(faces) for faces in followed] == [1] * len(followed)
     assert len({faces[0].track_id for faces in followed}) <= 1 + speed // 300  # it may be lost where it turns back
+
+
+def test_a_face_in_other_light_is_still_the_same(detector: FaceDetector) -> None:
+    frames = film([[(1, 100, 150, 60)]] * 12).float()
+    frames[4:7] *= 0.25
+    frames[7:9] = frames[7:9] * 1.5 + 60
+    frames[9:] *= torch.tensor([0.3, 0.5, 1.0])[:, None, None]
+    followed = follow(detector, frames.clamp(0, 255).to(torch.uint8))
+    assert [[face.track_id for face in faces] for faces in followed] == [[0]] * 12

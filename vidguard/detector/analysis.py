@@ -15,10 +15,10 @@ from vidguard.detector.judge import Judge
 from vidguard.detector.record import Sighting, TrackRecord, observation, thumbnail_jpeg
 from vidguard.encoders import CROP
 from vidguard.errors import InputError
-from vidguard.faces import FaceDetector, FaceFollower, FollowedFace, align_crops, measure_quality
+from vidguard.faces import LONGEST_BLEND, FaceDetector, FaceFollower, FollowedFace, align_crops, measure_quality
 from vidguard.segments import SegmentBuilder
 from vidguard.temporal import FrameTokens, TemporalOutput, WindowedJudge
-from vidguard.types import FrameBatch, Segment, Thumbnail
+from vidguard.types import FrameBatch, Interval, Segment, Thumbnail
 from vidguard.video import FrameSampler
 from vidguard.weights import Calibration
 
@@ -52,6 +52,9 @@ class Analysis:
         self._sampler = FrameSampler(config.frames_per_second)
         self._waiting: list[tuple[Tensor, float]] = []
         self._open_frame: tuple[float, list[Sighting]] | None = None
+        self.blends: list[Interval] = []
+        """Stretches in which one scene dissolves into another."""
+        self._held: list[tuple[Interval, list[Sighting]]] = []
         self._last_step = min(1.0 / config.frames_per_second, config.faces.max_gap_seconds)
         self._alive: set[int] = set()
         self._size: tuple[int, ...] | None = None
@@ -81,6 +84,7 @@ class Analysis:
         segments = self._work() if self._waiting else []
         if self._open_frame is not None:
             self._settle(self._open_frame[0] + self._last_step)
+        self._release(math.inf)
         for track_id in sorted(self._alive):
             segments += self._end_track(track_id)
         return segments
@@ -109,8 +113,10 @@ class Analysis:
                 self._settle(time)
             self._open_frame = (time, seen)
         self.frames_analysed += len(times)
+        self._release(times[-1] - LONGEST_BLEND)
         segments: list[Segment] = []
-        for track_id in sorted(self._alive - self._follower.alive_track_ids):
+        held = {sighting.track_id for _, sightings in self._held for sighting in sightings}
+        for track_id in sorted(self._alive - self._follower.alive_track_ids - held):
             segments += self._end_track(track_id)
         for track_id in sorted(self._alive):
             segments += self.records[track_id].take()
@@ -147,11 +153,24 @@ class Analysis:
         self._open_frame = None
         self._last_step = min(next_time - time, self.config.faces.max_gap_seconds)
         self.seconds += self._last_step
+        self._held.append((Interval(time, time + self._last_step), sightings))
+
+    def _release(self, before: float) -> None:
+        """Judge the frames before a time: no dissolve can reach them any more. A mixture of two faces is nobody's."""
+        self.blends += self._follower.take_blends()
+        while self._held and self._held[0][0].start < before:
+            shown, sightings = self._held.pop(0)
+            if not any(blend.start <= shown.start < blend.end for blend in self.blends):
+                self._record(sightings, shown)
+        if not self._keep_history:
+            self.blends = [blend for blend in self.blends if blend.end >= before]
+
+    def _record(self, sightings: list[Sighting], shown: Interval) -> None:
         for sighting in sightings:
             if sighting.track_id not in self.records:
                 self.records[sighting.track_id] = self._new_record(sighting.track_id)
                 self._alive.add(sighting.track_id)
-            self.records[sighting.track_id].add(sighting, time, time + self._last_step)
+            self.records[sighting.track_id].add(sighting, shown.start, shown.end)
 
     def _new_record(self, track_id: int) -> TrackRecord:
         return TrackRecord(

@@ -6,8 +6,10 @@ from vidguard.faces.align import align_crops, crop_transforms, template_landmark
 from vidguard.faces.detector import Detections, FaceDetector
 from vidguard.faces.follower import FaceFollower, FollowedFace
 from vidguard.faces.quality import measure_quality
+from vidguard.faces.scene import LONGEST_BLEND
 
 __all__ = [
+    "LONGEST_BLEND",
     "Detections",
     "FaceDetector",
     "FaceFollower",
