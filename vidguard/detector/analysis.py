@@ -12,11 +12,11 @@ from torch import Tensor
 from vidguard.calibration import DecisionRule
 from vidguard.config import AnalysisConfig
 from vidguard.detector.judge import Judge
-from vidguard.detector.record import Sighting, TrackRecord, observation, thumbnail_jpeg
+from vidguard.detector.record import Sighting, TrackRecord, observation, thumbnail_jpeg, turn_note
 from vidguard.encoders import CROP
 from vidguard.errors import InputError
 from vidguard.faces import LONGEST_BLEND, FaceDetector, FaceFollower, FollowedFace, align_crops, measure_quality
-from vidguard.segments import SegmentBuilder
+from vidguard.segments import SegmentBuilder, union
 from vidguard.temporal import FrameTokens, TemporalOutput, WindowedJudge
 from vidguard.types import FrameBatch, Interval, Segment, Thumbnail
 from vidguard.video import FrameSampler
@@ -93,6 +93,20 @@ class Analysis:
         """At most config.max_thumbnails, the most suspicious ones, in order of time."""
         self._gather_thumbnails(most=self.config.max_thumbnails)
         return tuple(sorted((t for _, t in self._shown), key=lambda t: (t.time, t.track_id)))
+
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of how faces were looked for."""
+        notes = []
+        if self._follower.turn:
+            notes.append(turn_note(self._follower.turn))
+        if self.blends:
+            stretches = union(self.blends)
+            seconds = sum(end - start for start, end in stretches)
+            notes.append(
+                f"{len(stretches)} gradual change(s) of scene, {seconds:.1f} s in all: faces in them are mixtures, "
+                "which aren't judged, and tracks end there"
+            )
+        return tuple(notes)
 
     def _gather_thumbnails(self, *, most: int) -> None:
         for record in self.records.values():

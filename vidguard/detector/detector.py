@@ -20,13 +20,13 @@ from vidguard.config import AnalysisConfig
 from vidguard.detector.analysis import Analysis
 from vidguard.detector.explain import explain
 from vidguard.detector.judge import load_judge
-from vidguard.detector.record import TrackRecord, probability
+from vidguard.detector.record import TrackRecord, probability, turn_note
 from vidguard.detector.still import judge_still
 from vidguard.detector.triage import Triage, choose_point, examine, quick_detector
 from vidguard.detector.verdict import decide, video_logit
 from vidguard.errors import BackendError, InputError
 from vidguard.faces import FaceDetector
-from vidguard.segments import merge_findings
+from vidguard.segments import merge_findings, union
 from vidguard.types import (
     Coverage,
     Decision,
@@ -140,7 +140,7 @@ class Detector:
     def stream(self, frames: Iterable[TimedFrame | FrameBatch]) -> Iterator[Segment]:
         """Judge frames as they arrive; yields each segment as soon as nothing later can change it.
 
-        A face's first ones wait until it has been seen clearly.
+        A face's first ones wait until it has been seen clearly, and all for as long as a dissolve may still reach them.
 
         frames: pairs (frame, pts in seconds), frame uint8 RGB, upright, (H, W, 3) or (3, H, W), array or tensor, all of
         one size, times strictly increasing; or whole FrameBatches. Hand in every frame: sampling is done here, by time.
@@ -168,17 +168,18 @@ class Detector:
     def _analyze_still(self, reader: VideoReader) -> Report:
         frames = [batch.frames for batch in reader.batches()]
         calibration, rule = self.passport.calibration, self._rule
-        tracks, segments, thumbnails, fake_prob = judge_still(
+        tracks, segments, thumbnails, fake_prob, turn = judge_still(
             frames, self.judge, calibration, rule, self._face_detector, self.config
         )
         status = _status(reader.damaged, len(frames), tracks, fake_prob)
+        notes = (_STILL_NOTE, turn_note(turn)) if turn else (_STILL_NOTE,)
         # a still is judged by the frame calibration, so it is flagged by the frame threshold
         threshold = rule.frame.manipulated_from if rule else calibration.frame_threshold
         weights = replace(self.weights, threshold=threshold, segment_threshold=threshold, finding_threshold=None)
         return Report(
             status=status,
             fake_prob=fake_prob,
-            explanation=_explain(status, tracks, _STILL_NOTE),
+            explanation=_explain(status, tracks, "; ".join(notes)),
             source=reader.info,
             coverage=Coverage(
                 num_frames_decoded=len(frames),
@@ -188,7 +189,7 @@ class Detector:
                 seconds_judged=0,
             ),
             weights=weights,
-            engine=self._engine(reader, (_STILL_NOTE,)),
+            engine=self._engine(reader, notes),
             settings=self.config.as_dict(),
             tracks=tracks,
             segments=segments,
@@ -207,12 +208,13 @@ class Detector:
         logit = video_logit(judged, calibration.video_genuine, calibration.video_reading.share)
         fake_prob = None if logit is None else probability(calibration.video, logit)
         status = _status(reader.damaged, analysis.frames_analysed, tracks, logit)
-        damage = "the source is damaged or was cut" if reader.damaged else ""
+        notes = analysis.notes()
+        remarks = ("the source is damaged or was cut", *notes) if reader.damaged else notes
         ordered = tuple(sorted(segments, key=lambda s: (s.track_id, s.start)))
         return Report(
             status=status,
             fake_prob=fake_prob,
-            explanation=_explain(status, tracks, damage),
+            explanation=_explain(status, tracks, "; ".join(remarks)),
             source=reader.info,
             coverage=Coverage(
                 num_frames_decoded=reader.num_frames_decoded,
@@ -222,7 +224,7 @@ class Detector:
                 seconds_judged=_union_seconds([t for t in tracks if t.fake_prob is not None]),
             ),
             weights=self.weights,
-            engine=self._engine(reader, ()),
+            engine=self._engine(reader, notes),
             settings=self.config.as_dict(),
             tracks=tracks,
             segments=ordered,
@@ -291,11 +293,7 @@ def _explain(status: Status, tracks: Iterable[Track], remark: str) -> str:
 
 def _union_seconds(tracks: Iterable[Track]) -> float:
     """Seconds in which at least one of the tracks is visible."""
-    total, reached = 0.0, float("-inf")
-    for start, end in sorted((s.start, s.end) for t in tracks for s in t.spans):
-        total += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
-    return total
+    return sum(end - start for start, end in union(span for track in tracks for span in track.spans))
 
 
 def _batch_of_one(item: TimedFrame) -> FrameBatch:

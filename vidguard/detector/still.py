@@ -11,7 +11,7 @@ from vidguard.detector.judge import Judge
 from vidguard.detector.kinds import likeliest_kind
 from vidguard.detector.record import label, observation, probability, thumbnail_jpeg
 from vidguard.encoders import CROP
-from vidguard.faces import FaceDetector, align_crops, measure_quality
+from vidguard.faces import FaceDetector, align_crops, detect_turned, find_turn, measure_quality
 from vidguard.types import Interval, Segment, Status, Thumbnail, Track
 from vidguard.weights import Calibration
 
@@ -23,16 +23,21 @@ def judge_still(
     rule: DecisionRule | None,
     face_detector: FaceDetector,
     config: AnalysisConfig,
-) -> tuple[tuple[Track, ...], tuple[Segment, ...], tuple[Thumbnail, ...], float | None]:
-    """Judge every face of one still, the largest first; the last of what is given is the still's probability.
+) -> tuple[tuple[Track, ...], tuple[Segment, ...], tuple[Thumbnail, ...], float | None, int]:
+    """Judge every face of one still, the largest first.
+
+    The last two of what is given are the still's probability and by how many quarters, counterclockwise, it was turned
+    to find a face, as none was found in it as it is.
 
     frames: the picture (1, 3, H, W) uint8 RGB alone, or nothing where it couldn't be decoded. A still has
     no duration; its faces carry the nominal stretch [0, segment_seconds). Each is one of as many chances to look
     suspicious by accident as there are faces: see `video_logit`.
     """
     if not frames:
-        return (), (), (), None
-    found = face_detector.detect(frames[0])[0]
+        return (), (), (), None, 0
+    found, turn = face_detector.detect(frames[0])[0], 0
+    if not len(found) and (turn := find_turn(face_detector, frames[0])):
+        found = detect_turned(face_detector, frames[0], turn)[0]
     boxes = found.boxes_xyxy_px[: config.faces.max_faces].cpu()
     landmarks = found.landmarks_px[: config.faces.max_faces].cpu()
     where = torch.zeros(len(boxes), dtype=torch.long)
@@ -55,4 +60,4 @@ def judge_still(
         thumbnails.append(Thumbnail(track_id=index, time=0.0, jpeg=thumbnail_jpeg(crops[index])))
     best = max((calibration.frame_genuine.best_of(logit, len(logits)) for logit in logits), default=None)
     whole = None if best is None else probability(calibration.frame, best)
-    return tuple(tracks), tuple(segments), tuple(thumbnails[: config.max_thumbnails]), whole
+    return tuple(tracks), tuple(segments), tuple(thumbnails[: config.max_thumbnails]), whole, turn

@@ -17,6 +17,7 @@ from vidguard.faces.assign import assign
 from vidguard.faces.boxes import pairwise_cover, pairwise_iou
 from vidguard.faces.detector import Detections, FaceDetector
 from vidguard.faces.scene import Change, SceneFinder, structure
+from vidguard.faces.turned import TurnFinder, detect_turned, refine_turned
 from vidguard.types import FrameBatch, Interval
 
 # A face's looks: this many colour pixels of its aligned crop, less mid-grey, as a unit vector. In 94 real clips two
@@ -27,9 +28,9 @@ _LOOKS: Final = CropGeometry(size=16, margin=1.2)
 _MID_GREY: Final = 110.0
 # Of 1,187 sightings matched by place alone, 0.3 % are less like their track's memory.
 _MIN_LIKENESS: Final = 0.4
-# In other light a face's looks differ (their cosine falls to 0 where lamps dim to a fifth); the shape of its brightness,
-# `scene.structure`, hardly: between two frames under flashes, dimming, light from the side and other exposure its cosine
-# is 0.83 and more in 95 % of 66 pairs. Of 217 pairs of two people 1 % have more than 0.62.
+# In other light a face's looks differ (their cosine falls to 0 where lamps dim to a fifth), its brightness's shape,
+# `scene.structure`, hardly: between two frames under flashes, dimming, light from the side and other exposure its
+# cosine is 0.83 and more in 95 % of 66 pairs. Of 217 pairs of two people 1 % have more than 0.62.
 _SAME_SHAPE: Final = 0.7
 _SAME_PLACE_IOU: Final = 0.4
 # What a face in other light counts for beside sightings whose looks are like a track's.
@@ -122,8 +123,8 @@ class FaceFollower:
 
     It looks at whole frames at every config.detect_every-th, at least once a second, at scene cuts, after long steps
     and while a followed face is missing, and carries faces by their motion and `FaceDetector.refine` between. A scene
-    cut ends all tracks. A gap of more than config.max_gap_seconds, or of one and a half steps between the last two
-    frames if that is longer, ends one.
+    cut and a dissolve end all tracks; in other light those go on whose face is still there. A gap of more than
+    config.max_gap_seconds, or of one and a half steps between the last two frames if that is longer, ends one.
     """
 
     def __init__(self, detector: FaceDetector, config: FaceConfig) -> None:
@@ -131,6 +132,7 @@ class FaceFollower:
         self._detector = detector
         self._config = config
         self._scenes = SceneFinder()
+        self._turns = TurnFinder(detector)
         self._tracks: dict[int, _Track] = {}
         self._next_id = 0
         self._blends: list[Interval] = []
@@ -142,6 +144,11 @@ class FaceFollower:
     def alive_track_ids(self) -> frozenset[int]:
         """Tracks that may still be seen again; others never will."""
         return frozenset(self._tracks)
+
+    @property
+    def turn(self) -> int:
+        """By how many quarters, counterclockwise, pictures are turned to look at them; boxes and points aren't."""
+        return self._turns.turn
 
     def take_blends(self) -> list[Interval]:
         """Stretches in which one scene dissolves into another, found since the last call; they may overlap.
@@ -161,17 +168,25 @@ class FaceFollower:
             raise InputError(f"frames from {batch.pts_seconds[0]} s on can't follow the frame at {self._time} s")
         scenes = self._scenes.push(batch.frames, batch.pts_seconds)
         planned = self._plan(batch.pts_seconds, [change is not Change.NONE for change, _ in scenes])
-        found = dict(zip(planned, self._detector.detect(batch.frames[planned])))
+        turn = self.turn
+        searched = dict(zip(planned, self._search(batch.frames[planned])))
         followed = []
         for i, (time, (change, blend_start)) in enumerate(zip(batch.pts_seconds, scenes)):
+            frame, found = batch.frames[i : i + 1], searched.get(i)
+            if found is not None and self.turn != turn:  # found out within this batch
+                found = self._search(frame)[0]
+            found = self._turns.push(frame, time, found)
             if blend_start is not None:
                 self._blends.append(Interval(blend_start, time))
             if change is Change.CUT:
                 self._tracks.clear()
             if change is Change.DOUBTFUL:
-                self._end_changed(_sight(batch.frames[i : i + 1], found[i]), time)
-            followed.append(self._step(batch.frames[i : i + 1], time, found.get(i)))
+                self._end_changed([] if found is None else _sight(frame, found), time)
+            followed.append(self._step(frame, time, found))
         return followed
+
+    def _search(self, frames: Tensor) -> list[Detections]:
+        return detect_turned(self._detector, frames, self.turn)
 
     def _end_changed(self, sightings: list[_Sighting], time: float) -> None:
         """End all tracks but those whose face is still there, in another light."""
@@ -210,7 +225,7 @@ class FaceFollower:
         if found is None:
             seen = self._carry(frame, time, visible, seen)
             if self._misses_a_face(visible, seen):
-                found = self._detector.detect(frame)[0]
+                found = self._search(frame)[0]
         if found is not None:
             seen = self._name(_sight(frame, found), time)
             seen |= self._carry(frame, time, visible, seen)
@@ -249,7 +264,7 @@ class FaceFollower:
         if not ids:
             return []
         predicted = torch.stack([self._tracks[i].predict(time) for i in ids])
-        refined = _to_host(self._detector.refine(frame, [predicted])[0])
+        refined = _to_host(refine_turned(self._detector, frame, predicted.to(frame.device), self.turn))
         iou = pairwise_iou(refined.boxes_xyxy_px, predicted).diagonal()
         good = (refined.probs > self._config.thresholds[2]) & (iou > _MIN_REFINED_IOU)
         kept: list[int] = []

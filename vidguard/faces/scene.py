@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 _SAMPLED_SIDE: Final = 64
@@ -123,31 +125,30 @@ class SceneFinder:
             return None
         if (shown.thumbnails - self._recent[-2][1].thumbnails).abs().mean() < _STILL:
             return None
-        times = [t for t, _ in self._recent]
-        detail = torch.cat([p.detail for _, p in self._recent])
+        times = np.array([t for t, _ in self._recent])
+        detail = torch.cat([p.detail for _, p in self._recent]).cpu().numpy()
         products = detail @ detail.T
-        for first in range(len(times) - 2):
+        power = np.sqrt(np.maximum(products.diagonal(), 1e-6))
+        for first in np.flatnonzero(products[:-2, -1] <= _ALIKE * power[:-2] * power[-1]):
             if is_blend(products[first:, first:], times[first:]):
                 start = self._recent[first][1]
                 if not start.blank and compare(start, shown) is not Change.NONE:
-                    return times[first + 1]
+                    return float(times[first + 1])
         return None
 
 
-def is_blend(products: Tensor, times: Sequence[float]) -> bool:
-    """Whether pictures go evenly from the first to another, the last. products: (K, K), of their details."""
-    alike = products[0, -1] / (products[0, 0] * products[-1, -1]).clamp(min=1e-6).sqrt()
-    if float(alike) > _ALIKE:
-        return False
+def is_blend(products: NDArray[np.float32], times: NDArray[np.float64]) -> bool:
+    """Whether pictures go evenly from the first to the last. products: (K, K), of their details; times: (K,)."""
     # of differences to the last: p = M - B, a = A - B, M = B + (1 - alpha) a + rest
     gram = products - products[-1:] - products[:, -1:] + products[-1, -1]
-    alpha = 1 - gram[0] / gram[0, 0]
-    rest = ((gram.diagonal() - gram[0] ** 2 / gram[0, 0]).clamp(min=0) / gram[0, 0]).sqrt()
-    steps = alpha.diff()
-    if float(steps.min()) < _LEAST_STEP or float(steps.max()) > _LARGEST_STEP or float(rest.max()) > _REST:
+    length = max(float(gram[0, 0]), 1e-6)
+    alpha = 1 - gram[0] / length
+    steps = np.diff(alpha)
+    if steps.min() < _LEAST_STEP or steps.max() > _LARGEST_STEP:
         return False
-    even = torch.tensor([(t - times[0]) / (times[-1] - times[0]) for t in times], device=alpha.device)
-    return float((alpha - even).abs().max()) <= _UNEVEN
+    rest = np.sqrt(np.maximum(gram.diagonal() - gram[0] ** 2 / length, 0) / length)
+    even = (times - times[0]) / (times[-1] - times[0])
+    return bool(rest.max() <= _REST and np.abs(alpha - even).max() <= _UNEVEN)
 
 
 def compare(before: Pictures, after: Pictures) -> Change:
