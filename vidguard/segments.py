@@ -8,7 +8,7 @@ start. A rest shorter than half a segment belongs to the one before it: on its o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from vidguard.errors import InputError
@@ -23,6 +23,17 @@ _LULL_SECONDS = 1.0
 _LEAST_FRAMES = 2
 """Frames that open a finding together: of one alone most are noise. With these three, found on forged tracks that
 nothing is calibrated on, what is found is one stretch where it was four (`benchmarks/accuracy/LOG.md`)."""
+
+
+def union(intervals: Iterable[Interval]) -> list[tuple[float, float]]:
+    """The time, (start, end) in seconds, that at least one of the intervals covers: sorted, apart from each other."""
+    merged: list[tuple[float, float]] = []
+    for start, end in sorted((i.start, i.end) for i in intervals):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,10 @@ class Observation:
     time: float
     box_xyxy_px: BoxXyxyPx
     landmarks_px: tuple[PointPx, PointPx, PointPx, PointPx, PointPx]
-    """Left eye, right eye, nose, left mouth corner, right mouth corner (as seen in the picture)."""
+    """Left eye, right eye, nose, left mouth corner, right mouth corner (as seen in the picture).
+
+    A face found only in the picture turned (a note says so) has them as seen in the turned one; they and the box are
+    still in pixels of the picture as the file shows it, where overlays belong. Its crops and thumbnails are upright."""
     detection_prob: Probability
     quality: Quality
     fake_prob: Probability | None = None

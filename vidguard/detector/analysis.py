@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,12 +14,12 @@ from torch import Tensor
 from vidguard.calibration import DecisionRule
 from vidguard.config import AnalysisConfig
 from vidguard.detector.judge import Judge
-from vidguard.detector.record import Sighting, TrackRecord, observation, thumbnail_jpeg
+from vidguard.detector.record import Sighting, TrackRecord, observation, thumbnail_jpeg, turn_note
 from vidguard.detector.still import StillAnswer, judge_still
 from vidguard.encoders import CROP
 from vidguard.errors import InputError
-from vidguard.faces import FaceDetector, FaceFollower, FollowedFace, align_crops, measure_quality
-from vidguard.segments import SegmentBuilder
+from vidguard.faces import LONGEST_BLEND, FaceDetector, FaceFollower, FollowedFace, align_crops, measure_quality
+from vidguard.segments import SegmentBuilder, union
 from vidguard.temporal import FrameTokens, TemporalOutput, WindowedJudge
 from vidguard.types import FrameBatch, Interval, Segment, Thumbnail
 from vidguard.video import FrameSampler
@@ -71,6 +72,9 @@ class Analysis:
         self._sampler = FrameSampler[Tensor](config.frames_per_second)
         self._shown: tuple[Tensor, float] | None = None
         self._waiting: list[_TimedFrame] = []
+        self.blends: list[Interval] = []
+        """Stretches in which one scene dissolves into another."""
+        self._held: deque[tuple[Interval, list[Sighting]]] = deque()
         self._last_step = min(1.0 / config.frames_per_second, config.faces.max_gap_seconds)
         self._num_held_longest = 0
         self._alive: set[int] = set()
@@ -114,24 +118,35 @@ class Analysis:
             if self.frames_analysed == 0 and len(self._waiting) == len(self._look_times(self._waiting[0])) == 1:
                 return self._judge_still(self._waiting.pop())
             segments += self._work()
+        self._release(math.inf)
         for track_id in sorted(self._alive):
             segments += self._end_track(track_id)
         return segments
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the answer doesn't rest on, in sentences."""
-        if not self._num_held_longest:
-            return ()
-        return (
-            f"a frame speaks for {HOLD_SECONDS:g} s at most: {self._num_held_longest} stayed for longer, "
-            "and what they showed after that isn't counted",
-        )
 
     def thumbnails(self) -> tuple[Thumbnail, ...]:
         """At most config.max_thumbnails, the most suspicious ones, in order of time."""
         self._gather_thumbnails(most=self.config.max_thumbnails)
         return tuple(sorted((t for _, t in self._thumbnails), key=lambda t: (t.time, t.track_id)))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of how faces were looked for, and of what the answer doesn't rest on."""
+        notes = []
+        if self._num_held_longest:
+            notes.append(
+                f"a frame speaks for {HOLD_SECONDS:g} s at most: {self._num_held_longest} stayed for longer, "
+                "and what they showed after that isn't counted"
+            )
+        if self._follower.turn:
+            notes.append(turn_note(self._follower.turn))
+        if self.blends:
+            stretches = union(self.blends)
+            seconds = sum(end - start for start, end in stretches)
+            notes.append(
+                f"{len(stretches)} gradual change(s) of scene, {seconds:.1f} s in all: faces in them are mixtures, "
+                "which aren't judged, and tracks end there"
+            )
+        return tuple(notes)
 
     def _gather_thumbnails(self, *, most: int) -> None:
         for record in self.records.values():
@@ -171,7 +186,7 @@ class Analysis:
         self._shown = None
 
     def _work(self) -> list[Segment]:
-        """Follow, encode and record the faces of the frames that wait."""
+        """Follow and encode the faces of the frames that wait; record those that no dissolve can reach any more."""
         waiting, self._waiting = self._waiting, []
         looks = [self._look_times(frame) for frame in waiting]
         for part in _parts([len(times) > 1 for times in looks]):
@@ -179,14 +194,19 @@ class Analysis:
             batch = FrameBatch(frames, tuple(frame.start for frame in waiting[part]))
             sightings = self._look(frames, self._follower.push(batch))
             for frame, times, seen in zip(waiting[part], looks[part], sightings):
-                for time, end in zip(times, [*times[1:], frame.end]):
-                    self._record([sighting.at(time) for sighting in seen], time, end)
+                self._held.append((Interval(frame.start, times[1] if times[1:] else frame.end), seen))
                 self.seconds += frame.end - frame.start
-            for time in looks[part.stop - 1][1:]:
-                self._follower.hold(time)
+            last, times, seen = waiting[part.stop - 1], looks[part.stop - 1][1:], sightings[-1]
+            for time, end in zip(times, [*times[1:], last.end]):
+                faces = self._follower.hold(time)
+                if faces and not seen:  # found out to lie on its side, since
+                    seen = self._look(frames[-1:], [faces])[0]
+                self._held.append((Interval(time, end), [sighting.at(time) for sighting in seen]))
         self.frames_analysed += len(waiting)
+        self._release(waiting[-1].start - LONGEST_BLEND)
         segments: list[Segment] = []
-        for track_id in sorted(self._alive - self._follower.alive_track_ids):
+        held = {sighting.track_id for _, sightings in self._held for sighting in sightings}
+        for track_id in sorted(self._alive - self._follower.alive_track_ids - held):
             segments += self._end_track(track_id)
         for track_id in sorted(self._alive):
             segments += self.records[track_id].take()
@@ -223,13 +243,23 @@ class Analysis:
             )
         return result
 
-    def _record(self, sightings: Sequence[Sighting], start: float, end: float) -> None:
-        """Keep what one look found; it speaks for [start, end) seconds."""
+    def _release(self, before: float) -> None:
+        """Judge the frames before a time: no dissolve can reach them any more. A mixture of two faces is nobody's."""
+        self.blends += self._follower.take_blends()
+        while self._held and self._held[0][0].start < before:
+            shown, sightings = self._held.popleft()
+            if not any(blend.start <= shown.start < blend.end for blend in self.blends):
+                self._record(sightings, shown)
+        if not self._keep_history:
+            self.blends = [blend for blend in self.blends if blend.end >= before]
+
+    def _record(self, sightings: Sequence[Sighting], shown: Interval) -> None:
+        """Keep what one look found; it speaks for the time shown."""
         for sighting in sightings:
             if sighting.track_id not in self.records:
                 self.records[sighting.track_id] = self._new_record(sighting.track_id)
                 self._alive.add(sighting.track_id)
-            self.records[sighting.track_id].add(sighting, start, end)
+            self.records[sighting.track_id].add(sighting, shown.start, shown.end)
 
     def _new_record(self, track_id: int) -> TrackRecord:
         return TrackRecord(

@@ -20,13 +20,13 @@ from vidguard.config import AnalysisConfig
 from vidguard.detector.analysis import Analysis
 from vidguard.detector.explain import explain
 from vidguard.detector.judge import load_judge
-from vidguard.detector.record import TrackRecord, probability
+from vidguard.detector.record import TrackRecord, probability, turn_note
 from vidguard.detector.still import StillAnswer, judge_still
 from vidguard.detector.triage import Triage, choose_point, examine, quick_detector
 from vidguard.detector.verdict import decide, video_logit
 from vidguard.errors import BackendError, InputError
 from vidguard.faces import FaceDetector
-from vidguard.segments import merge_findings
+from vidguard.segments import merge_findings, union
 from vidguard.types import (
     Coverage,
     Decision,
@@ -144,7 +144,7 @@ class Detector:
     def stream(self, frames: Iterable[TimedFrame | FrameBatch]) -> Iterator[Segment]:
         """Judge frames as they arrive; yields each segment as soon as nothing later can change it.
 
-        A face's first ones wait until it has been seen clearly.
+        A face's first ones wait until it has been seen clearly, and all for as long as a dissolve may still reach them.
 
         frames: pairs (frame, pts in seconds), frame uint8 RGB, upright, (H, W, 3) or (3, H, W), array or tensor,
         times strictly increasing; or whole FrameBatches. Hand in every frame: sampling is done here, by time.
@@ -182,13 +182,14 @@ class Detector:
         """Of one frame, shown for so many seconds; not one decoded where the reader has none."""
         tracks, fake_prob, rule = answer.tracks, answer.fake_prob, self._rule
         status = _status(reader.damaged, reader.num_frames_decoded, tracks, fake_prob)
+        notes = (note, turn_note(answer.turn)) if answer.turn else (note,)
         # a still is judged by the frame calibration, so it is flagged by the frame threshold
         threshold = rule.frame.manipulated_from if rule else self.passport.calibration.frame_threshold
         weights = replace(self.weights, threshold=threshold, segment_threshold=threshold, finding_threshold=None)
         return Report(
             status=status,
             fake_prob=fake_prob,
-            explanation=_explain(status, tracks, reader.troubles, note),
+            explanation=_explain(status, tracks, reader.troubles, *notes),
             source=reader.info,
             coverage=Coverage(
                 num_frames_decoded=reader.num_frames_decoded,
@@ -199,7 +200,7 @@ class Detector:
                 complete=not reader.damaged,
             ),
             weights=weights,
-            engine=self._engine(reader, (note,)),
+            engine=self._engine(reader, notes),
             settings=self.config.as_dict(),
             tracks=tracks,
             segments=answer.segments,
@@ -218,11 +219,12 @@ class Detector:
         logit = video_logit(judged, calibration.video_genuine, calibration.video_reading.share)
         fake_prob = None if logit is None else probability(calibration.video, logit)
         status = _status(reader.damaged, analysis.frames_analysed, tracks, logit)
+        notes = analysis.notes
         ordered = tuple(sorted(segments, key=lambda s: (s.track_id, s.start)))
         return Report(
             status=status,
             fake_prob=fake_prob,
-            explanation=_explain(status, tracks, reader.troubles),
+            explanation=_explain(status, tracks, reader.troubles, *notes),
             source=reader.info,
             coverage=Coverage(
                 num_frames_decoded=reader.num_frames_decoded,
@@ -233,7 +235,7 @@ class Detector:
                 complete=not reader.damaged,
             ),
             weights=self.weights,
-            engine=self._engine(reader, analysis.notes),
+            engine=self._engine(reader, notes),
             settings=self.config.as_dict(),
             tracks=tracks,
             segments=ordered,
@@ -309,11 +311,7 @@ def _explain(status: Status, tracks: Iterable[Track], troubles: Sequence[str], *
 
 def _union_seconds(tracks: Iterable[Track]) -> float:
     """Seconds in which at least one of the tracks is visible."""
-    total, reached = 0.0, float("-inf")
-    for start, end in sorted((s.start, s.end) for t in tracks for s in t.spans):
-        total += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
-    return total
+    return sum(end - start for start, end in union(span for track in tracks for span in track.spans))
 
 
 def _batch_of_one(item: TimedFrame) -> FrameBatch:

@@ -207,6 +207,12 @@ class TrackRecord:
             self.thumbnails.append((best.logit or 0.0, shown))
 
 
+def turn_note(turn: int) -> str:
+    """That faces were found in a picture turned by so many quarters, counterclockwise, and where boxes are."""
+    how = {1: "a quarter turn counterclockwise", 2: "half a turn", 3: "a quarter turn clockwise"}[turn]
+    return f"faces were found only after {how} of the picture, which no one declared; boxes lie in the picture as it is"
+
+
 def probability(platt: Platt, logit: float) -> float:
     """Calibrate and round one logit for the report."""
     return round(platt(logit), PROBABILITY_DIGITS)

@@ -13,7 +13,7 @@ from vidguard.detector.judge import Judge
 from vidguard.detector.kinds import likeliest_kind
 from vidguard.detector.record import label, observation, probability, thumbnail_jpeg
 from vidguard.encoders import CROP
-from vidguard.faces import FaceDetector, align_crops, measure_quality
+from vidguard.faces import FaceDetector, align_crops, detect_turned, find_turn, measure_quality
 from vidguard.types import Interval, Segment, Status, Thumbnail, Track
 from vidguard.weights import Calibration
 
@@ -26,6 +26,8 @@ class StillAnswer:
     segments: tuple[Segment, ...] = ()
     thumbnails: tuple[Thumbnail, ...] = ()
     fake_prob: float | None = None
+    turn: int = 0
+    """By how many quarters, counterclockwise, it was turned to find a face, as none was found in it as it is."""
 
 
 def judge_still(
@@ -42,7 +44,9 @@ def judge_still(
     frame: (1, 3, H, W) uint8 RGB; shown: the stretch of time that its faces carry. Each is one of as many chances to
     look suspicious by accident as there are faces: see `video_logit`.
     """
-    found = face_detector.detect(frame)[0]
+    found, turn = face_detector.detect(frame)[0], 0
+    if not len(found) and (turn := find_turn(face_detector, frame)):
+        found = detect_turned(face_detector, frame, turn)[0]
     boxes = found.boxes_xyxy_px[: config.faces.max_faces].cpu()
     landmarks = found.landmarks_px[: config.faces.max_faces].cpu()
     where = torch.zeros(len(boxes), dtype=torch.long)
@@ -64,4 +68,4 @@ def judge_still(
         thumbnails.append(Thumbnail(track_id=index, time=shown.start, jpeg=thumbnail_jpeg(crops[index])))
     best = max((calibration.frame_genuine.best_of(logit, len(logits)) for logit in logits), default=None)
     whole = None if best is None else probability(calibration.frame, best)
-    return StillAnswer(tuple(tracks), tuple(segments), tuple(thumbnails[: config.max_thumbnails]), whole)
+    return StillAnswer(tuple(tracks), tuple(segments), tuple(thumbnails[: config.max_thumbnails]), whole, turn)

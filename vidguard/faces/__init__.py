@@ -6,14 +6,19 @@ from vidguard.faces.align import align_crops, crop_transforms, template_landmark
 from vidguard.faces.detector import Detections, FaceDetector
 from vidguard.faces.follower import FaceFollower, FollowedFace
 from vidguard.faces.quality import measure_quality
+from vidguard.faces.scene import LONGEST_BLEND
+from vidguard.faces.turned import detect_turned, find_turn
 
 __all__ = [
+    "LONGEST_BLEND",
     "Detections",
     "FaceDetector",
     "FaceFollower",
     "FollowedFace",
     "align_crops",
     "crop_transforms",
+    "detect_turned",
+    "find_turn",
     "measure_quality",
     "template_landmarks",
 ]
