@@ -112,7 +112,7 @@ def _turn_back(found: Detections, turn: int, height: int, width: int) -> Detecti
 
 
 def _turn_boxes(boxes: Tensor, turn: int, height: int, width: int) -> Tensor:
-    corners = _turn_points(boxes.unflatten(1, (2, 2)), turn, height, width)
+    corners = _turn_points(boxes.reshape(-1, 2, 2), turn, height, width)
     return torch.cat([corners.amin(1), corners.amax(1)], 1)
 
 
