@@ -189,7 +189,10 @@ class FaceFollower:
             frame, found = batch.frames[i : i + 1], searched.get(i)
             if found is not None and self.turn != turn:  # found out within this batch
                 found = self._search(frame)[0]
+            lay = self.turn
             found = self._turns.push(frame, time, found)
+            if self.turn != lay:  # what was followed so far was no face
+                self._tracks.clear()
             if blend_start is not None:
                 self._blends.append(Interval(blend_start, time))
             if change is Change.CUT:
