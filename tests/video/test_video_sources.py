@@ -354,3 +354,22 @@ def test_the_length_and_the_origin_of_a_file_that_starts_late(container: str, st
         assert not reader.damaged, reader.notes
         assert reader.info.duration_seconds == pytest.approx(3.0, abs=0.11)
     assert times == pytest.approx([k / 10 for k in range(30)], abs=2e-3)
+
+
+@pytest.mark.parametrize(("milliseconds", "shown"), [(10, 0.1), (20, 0.02), (50, 0.05)], ids=lambda value: str(value))
+def test_gif_pictures_are_shown_as_long_as_browsers_show_them(milliseconds: int, shown: float) -> None:
+    data = io.BytesIO()
+    pictures = [Image.fromarray(media.pattern(k)) for k in range(5)]
+    pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=milliseconds)
+    with open_source(data.getvalue(), backend="pyav") as reader:
+        times = [time for batch in reader.batches() for time in batch.pts_seconds]
+        assert reader.info.frame_rate == pytest.approx(1 / shown)
+    assert times == pytest.approx([shown * k for k in range(5)])
+
+
+def test_a_webm_that_states_no_rate_gets_that_of_its_frames() -> None:
+    pts = [33 * k for k in range(30)]
+    with open_source(media.encode(media.frames(30), container="webm", codec="libvpx", pts=pts, rate=1000)) as reader:
+        assert reader.info.frame_rate is None
+        assert sum(len(batch) for batch in reader.batches()) == 30
+        assert reader.info.frame_rate == pytest.approx(1000 / 33)

@@ -26,6 +26,7 @@ from vidguard.errors import InputError
 from vidguard.types import FrameBatch
 from vidguard.video.container import AV_TIME_BASE, choose_stream, decoder_options, open_container
 from vidguard.video.deinterlace import Deinterlacer
+from vidguard.video.gif import GifClock
 from vidguard.video.limits import check_pixels
 from vidguard.video.picture import (
     Picture,
@@ -231,7 +232,9 @@ class KeyFrameReader:
         try:
             if start is not None:
                 self._seek(start)
+            clock = GifClock(self._container)
             for packet in self._container.demux(self._stream):
+                clock.set(packet)
                 ticks = _ticks(packet)
                 if ticks is not None and packet.size and self._stream.time_base is not None:
                     end = float((ticks + (packet.duration or 0)) * self._stream.time_base)

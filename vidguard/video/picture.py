@@ -98,7 +98,7 @@ def describe(
     source: Source, container: InputContainer, stream: VideoStream, picture: Picture, first: VideoFrame | None
 ) -> SourceInfo:
     """Put together what the header and the first frame say."""
-    rate = frame_rate(stream, first)
+    rate = None if is_clock(stream, stream.average_rate) else frame_rate(stream, first)
     width, height = picture.orientation.size(picture.width, picture.height)
     duration = stream_seconds(stream)
     if duration is None and container.duration is not None:
@@ -134,8 +134,15 @@ def describe(
 def frame_rate(stream: VideoStream, first: VideoFrame | None) -> Fraction | None:
     """Give the average rate by the container's times or, where it has none, the rate the codec or header states."""
     has_times = first is None or first.pts is not None
-    rates = (stream.average_rate, stream.guessed_rate)
+    rates = [None if is_clock(stream, rate) else rate for rate in (stream.average_rate, stream.guessed_rate)]
     return next((rate for rate in (rates if has_times else reversed(rates)) if rate), None)
+
+
+def is_clock(stream: VideoStream, rate: Fraction | None) -> bool:
+    """Whether a rate is only that of the clock: 1000 in WebM that states none, as MediaRecorder writes, 100 in GIF."""
+    if stream.time_base is None or not stream.container.format.name.startswith(("matroska", "gif")):
+        return False
+    return rate is not None and rate * stream.time_base >= 1
 
 
 def stream_seconds(stream: VideoStream) -> float | None:

@@ -19,6 +19,7 @@ from vidguard.config import Limits
 from vidguard.errors import InputError
 from vidguard.types import FrameBatch, PictureSize
 from vidguard.video.deinterlace import Deinterlacer
+from vidguard.video.gif import GifClock
 from vidguard.video.limits import check_pixels
 from vidguard.video.picture import (
     DEFAULT_FRAME_RATE,
@@ -72,6 +73,7 @@ class PyAvReader:
         self._deinterlacer = Deinterlacer() if deinterlace else None
         self._taken = False
         self._pictures = PictureReader(stream)
+        self._gif_clock = GifClock(container)
         self._raw = self._decoded()
         self.first = next(self._raw, None)
         self._timeline = Timeline(float(1 / (frame_rate(stream, self.first) or DEFAULT_FRAME_RATE)))
@@ -84,6 +86,7 @@ class PyAvReader:
         self._canvas = canvas_for(self.picture)
         self._shape = self.picture
         self._num_sizes = 1
+        self._measures_rate = self.info.frame_rate is None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -150,20 +153,32 @@ class PyAvReader:
         if self._deinterlacer is not None:
             frames = self._deinterlacer.run(frames)
         start: float | None = None
-        end = 0.0
+        late = end = 0.0
         for frame, pts in self._timeline.place((f, f.time) for f in frames if self._is_acceptable(f)):
+            if start is None:
+                late = self._lateness(first, pts)
+            pts -= late
             start = pts if start is None else start
             if pts - start > self._limits.max_seconds:
                 self._troubles[f"cut after max_seconds={self._limits.max_seconds:g}"] += 1
                 return
             self.num_frames_decoded += 1
             self._follow_size(frame, pts)
+            if self._measures_rate and pts > start:
+                self.info = replace(self.info, frame_rate=(self.num_frames_decoded - 1) / (pts - start))
             end = pts + (float(frame.duration * frame.time_base) if frame.time_base else 0.0)
             yield frame, pts
         if self._source.was_cut:
             self._troubles[f"the pipe was cut after max_bytes={self._limits.max_bytes}"] += 1
         if early := early_end(self.promised_end_seconds, start or 0.0, end):
             self._troubles[early] += 1
+
+    def _lateness(self, first: VideoFrame, pts: float) -> float:
+        """How late all times are, in seconds: AVI counts pictures as they are decoded, B-frames after their next."""
+        start, base = self._stream.start_time, self._stream.time_base
+        if self._container.format.name != "avi" or first.pts is not None or start is None or base is None:
+            return 0.0
+        return pts - float(start * base)
 
     def _is_acceptable(self, frame: VideoFrame) -> bool:
         if frame.is_corrupt:
@@ -220,6 +235,7 @@ class PyAvReader:
             try:
                 for packet in self._container.demux(self._stream):
                     failures = 0
+                    self._gif_clock.set(packet)
                     if packet.is_corrupt:  # MPEG-TS: lost or broken transport packets
                         self._troubles["packets the container marks as corrupt"] += 1
                     if packet.size:
