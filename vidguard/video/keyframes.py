@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
+from math import prod
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final
@@ -34,7 +35,6 @@ from vidguard.video.picture import (
     describe,
     early_end,
     promised_end_seconds,
-    read_picture,
     stream_seconds,
 )
 from vidguard.video.pillow_reader import PillowReader, is_still_image, open_still
@@ -98,10 +98,10 @@ class KeyFrameReader:
         self._notes = list(notes)
         self._troubles: Counter[str] = Counter()
         self._end_seconds: float | None = None
-        self._pictures = PictureReader(self._stream)
+        self._pictures = PictureReader(source, self._stream)
         self._frames = self._decoded()
         self._first = next(self._frames, None)
-        picture = read_picture(self._stream, self._first)
+        picture = self._pictures.read(self._first)
         check_pixels(source.name, picture.width, picture.height, limits)
         self.info = describe(source, container, self._stream, picture, self._first)
         self._notes += picture.notes
@@ -172,7 +172,7 @@ class KeyFrameReader:
                 self._troubles["key frames with missing or concealed parts"] += 1
             self._pictures.mark(frame)
             picture = self._pictures.read(frame)
-            if max(frame.width * frame.height, picture.width * picture.height) > self._limits.max_pixels:
+            if max(frame.width * frame.height, prod(picture.whole_size)) > self._limits.max_pixels:
                 self._troubles[f"key frames of more than max_pixels={self._limits.max_pixels} were left out"] += 1
                 continue
             yield frame
@@ -278,4 +278,5 @@ def _ticks(packet: Packet[VideoStream]) -> int | None:
 def _reduced(picture: Picture) -> Picture:
     factor = min(1.0, _MAX_SIDE_PX / max(picture.width, picture.height, 1))
     width, height = (max(1, round(side * factor)) for side in (picture.width, picture.height))
-    return replace(picture, width=width, height=height)
+    left, top, right, bottom = (round(side * factor) for side in picture.crop)
+    return replace(picture, width=width, height=height, crop=(left, top, right, bottom))

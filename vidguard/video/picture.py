@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from vidguard.types import SourceInfo
 from vidguard.video.color import ColorSpec, Matrix, Transfer
 from vidguard.video.container import AV_TIME_BASE
+from vidguard.video.crop import NO_CROP, Crop, read_crop
 from vidguard.video.orientation import Orientation, from_display_matrix
 from vidguard.video.source import Source
 
@@ -42,20 +43,31 @@ class Picture:
     """How decoded frames become upright RGB with square pixels. Sizes in pixels, before the turn."""
 
     width: int
-    """After non-square samples were stretched, the same for every frame of the stream."""
+    """After non-square samples were stretched, and what the container crops was cut off."""
     height: int
     is_stretched: bool
     color: ColorSpec
     orientation: Orientation
     notes: tuple[str, ...]
+    crop: Crop = NO_CROP
+    """What is cut off the stretched picture, which is larger by it."""
+
+    @property
+    def whole_size(self) -> tuple[int, int]:
+        """Width and height before anything is cut off."""
+        left, top, right, bottom = self.crop
+        return left + self.width + right, top + self.height + bottom
 
 
 class PictureReader:
     """Reads each decoded frame's picture; the same one as long as nothing about the frames changes."""
 
-    def __init__(self, stream: VideoStream) -> None:
-        """Remember the header's word on the shape of samples, before the first frame is decoded."""
+    def __init__(self, source: Source, stream: VideoStream) -> None:
+        """Remember the header's word on the shape of samples and on what is shown, before a frame is decoded."""
         self._stream = stream
+        context = stream.codec_context
+        self._header_size = context.width, context.height
+        self._crop = read_crop(source, stream, *self._header_size)
         self._header_aspect = stream.codec_context.sample_aspect_ratio
         self._last: tuple[tuple[object, ...], Picture] | None = None
 
@@ -65,17 +77,21 @@ class PictureReader:
         if aspect != self._header_aspect:
             frame.opaque = aspect
 
-    def read(self, frame: VideoFrame) -> Picture:
-        """Give a frame's picture."""
+    def read(self, frame: VideoFrame | None) -> Picture:
+        """Give a frame's picture or, where none decodes, the header's."""
+        if frame is None:
+            return read_picture(self._stream, None, self._crop)
         # A change from upright to upside down and mirrored, which leaves this rotation as it is, goes unnoticed.
         aspect, turn = frame.opaque, frame.rotation
         key = (frame.width, frame.height, aspect, turn, frame.colorspace, frame.color_range, frame.color_trc)
         if self._last is None or self._last[0] != key:
-            self._last = key, read_picture(self._stream, frame)
+            # The container speaks of the size in its header; of another one it says nothing.
+            crop = self._crop if (frame.width, frame.height) == self._header_size else NO_CROP
+            self._last = key, read_picture(self._stream, frame, crop)
         return self._last[1]
 
 
-def read_picture(stream: VideoStream, first: VideoFrame | None) -> Picture:
+def read_picture(stream: VideoStream, first: VideoFrame | None, crop: Crop = NO_CROP) -> Picture:
     """Read size, colour and orientation off a frame (or, where none decodes, the header)."""
     notes: list[str] = []
     shown = stream.codec_context if first is None else first
@@ -91,7 +107,13 @@ def read_picture(stream: VideoStream, first: VideoFrame | None) -> Picture:
         )
     color = _read_color(shown, notes)
     stretched = width != shown.width
-    return Picture(width, height, stretched, color, _read_orientation(first, notes), tuple(notes))
+    orientation = _read_orientation(first, notes)
+    if crop != NO_CROP:
+        factor = Fraction(width, shown.width)
+        crop = round(crop[0] * factor), crop[1], round(crop[2] * factor), crop[3]
+        width, height = width - crop[0] - crop[2], height - crop[1] - crop[3]
+        notes.append(f"the container crops the picture to {width}x{height}")
+    return Picture(width, height, stretched, color, orientation, tuple(notes), crop)
 
 
 def describe(

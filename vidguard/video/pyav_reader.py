@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
+from math import prod
 from types import TracebackType
 from typing import Final
 
@@ -29,7 +30,6 @@ from vidguard.video.picture import (
     early_end,
     frame_rate,
     promised_end_seconds,
-    read_picture,
 )
 from vidguard.video.reader import Canvas, fill_batches, one_batch, pick_shown, require_batch_size, require_increasing
 from vidguard.video.sampler import FrameSampler, Timeline
@@ -72,12 +72,12 @@ class PyAvReader:
         self._troubles: Counter[str] = Counter()
         self._deinterlacer = Deinterlacer() if deinterlace else None
         self._taken = False
-        self._pictures = PictureReader(stream)
+        self._pictures = PictureReader(source, stream)
         self._gif_clock = GifClock(container)
         self._raw = self._decoded()
         self.first = next(self._raw, None)
         self._timeline = Timeline(float(1 / (frame_rate(stream, self.first) or DEFAULT_FRAME_RATE)))
-        self.picture = read_picture(stream, self.first)
+        self.picture = self._pictures.read(self.first)
         check_pixels(source.name, self.picture.width, self.picture.height, limits)  # stretched samples count as well
         self.info = describe(source, container, stream, self.picture, self.first)
         self.promised_end_seconds = promised_end_seconds(container, stream)
@@ -184,7 +184,7 @@ class PyAvReader:
         if frame.is_corrupt:
             self._troubles["frames with missing or concealed parts"] += 1
         picture = self._pictures.read(frame)
-        if max(frame.width * frame.height, picture.width * picture.height) > self._limits.max_pixels:
+        if max(frame.width * frame.height, prod(picture.whole_size)) > self._limits.max_pixels:
             self._troubles[f"frames of more than max_pixels={self._limits.max_pixels} were left out"] += 1
             return False
         return True

@@ -129,6 +129,19 @@ class Source:
         )
         return self._stream
 
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Look at bytes in the middle, for who reads a stream unnoticed; of a pipe only its first ones are there."""
+        if not self.seekable:
+            return self.head[offset : offset + size]
+        before = self._file.tell()
+        try:
+            self._file.seek(offset)
+            return self._file.read(size)
+        except (OSError, OverflowError) as error:
+            raise SourceError(f"reading {self.name} failed: {error}") from error
+        finally:
+            self._file.seek(before)
+
     @property
     def was_cut(self) -> bool:
         """Tell whether a pipe went on beyond max_bytes."""
