@@ -111,7 +111,7 @@ class SourceInfo:
     rotation_degrees: int = 0
     """Clockwise turn, a multiple of 90, that was applied to show the picture upright."""
     frame_rate: float | None = None
-    """Average frames per second by the header; None for stills and unknown rates."""
+    """Average frames per second by the header or, where that states none, of the frames shown; None for stills."""
     start_seconds: float = 0.0
     """When the first frame is shown, by the container's own clock, which all times of a report go by."""
     origin_seconds: float = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cases_follow
+import cases_video
 from case import HardCase
 
-CASES: tuple[HardCase, ...] = (*cases_follow.CASES,)
+CASES: tuple[HardCase, ...] = (*cases_video.CASES, *cases_follow.CASES)

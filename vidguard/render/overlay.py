@@ -105,7 +105,7 @@ def save_overlay(
         if wanted == ".png":
             _save_still(reader, painter, target)
         else:
-            write_video(target, _painted(reader, painter, progress), frame_rate=reader.info.frame_rate)
+            write_video(target, _painted(reader, painter, progress), frame_rate=report.source.frame_rate)
 
 
 class Painter:

@@ -20,6 +20,7 @@ from vidguard.config import Limits
 from vidguard.errors import BackendError, InputError
 from vidguard.types import FrameBatch
 from vidguard.video.container import choose_stream, open_container
+from vidguard.video.crop import NO_CROP
 from vidguard.video.pyav_reader import PyAvReader
 from vidguard.video.pyav_software import open_software
 from vidguard.video.reader import fill_batches, one_batch, require_batch_size, require_increasing
@@ -178,6 +179,7 @@ def _require_showable(probe: PyAvReader) -> None:
         (picture.color.transfer != "sdr", "it doesn't tone map HDR"),
         (info.interlaced, "it doesn't deinterlace"),
         (picture.orientation.is_mirrored, "it doesn't mirror"),
+        (picture.crop != NO_CROP, "it doesn't crop"),
         (picture.is_stretched, "it doesn't stretch samples to square pixels"),
         (info.num_video_streams > 1, "it may choose another of several video streams"),
         (not picture.color.is_tagged and picture.color.matrix != "bt601", "it reads untagged HD colours as BT.601"),

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
+from math import prod
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final
@@ -26,6 +27,7 @@ from vidguard.errors import InputError
 from vidguard.types import FrameBatch
 from vidguard.video.container import choose_stream, decoder_options, open_container
 from vidguard.video.deinterlace import Deinterlacer
+from vidguard.video.gif import GifClock
 from vidguard.video.limits import check_pixels
 from vidguard.video.picture import (
     DEFAULT_FRAME_RATE,
@@ -33,7 +35,6 @@ from vidguard.video.picture import (
     PictureReader,
     describe,
     frame_rate,
-    read_picture,
 )
 from vidguard.video.pillow_reader import PicturesReader, PillowReader, is_for_pillow, open_picture
 from vidguard.video.promise import container_seconds, is_untimed, read_promise, stream_seconds
@@ -104,12 +105,12 @@ class KeyFrameReader:
         self._promise = read_promise(source, container, self._stream)
         self._last_seconds: float | None = None
         self._end_seconds: float | None = None
-        self._pictures = PictureReader(self._stream)
+        self._pictures = PictureReader(source, self._stream)
         self._untimed = is_untimed(container)
         self._hidden: set[int | None] = set()
         self._frames = self._decoded()
         self._first = next(self._frames, None)
-        picture = read_picture(self._stream, self._first)
+        picture = self._pictures.read(self._first)
         check_pixels(source.name, picture.width, picture.height, limits)
         self.info = describe(source, container, self._stream, picture, self._first)
         self._notes += (*picture.notes, *self._promise.notes)
@@ -190,7 +191,7 @@ class KeyFrameReader:
                 self._troubles["key frames with missing or concealed parts"] += 1
             self._pictures.mark(frame)
             picture = self._pictures.read(frame)
-            if max(frame.width * frame.height, picture.width * picture.height) > self._limits.max_pixels:
+            if max(frame.width * frame.height, prod(picture.whole_size)) > self._limits.max_pixels:
                 self._troubles[f"key frames of more than max_pixels={self._limits.max_pixels} were left out"] += 1
                 continue
             yield frame
@@ -255,7 +256,9 @@ class KeyFrameReader:
         try:
             if start is not None:
                 self._seek(start)
+            clock = GifClock(self._container)
             for number, packet in enumerate(self._container.demux(self._stream)):
+                clock.set(packet)
                 if self._untimed and packet.size:
                     self._count_time(packet, number)
                 ticks = _ticks(packet)
@@ -313,4 +316,5 @@ def _ticks(packet: Packet[VideoStream]) -> int | None:
 def _reduced(picture: Picture) -> Picture:
     factor = min(1.0, _MAX_SIDE_PX / max(picture.width, picture.height, 1))
     width, height = (max(1, round(side * factor)) for side in (picture.width, picture.height))
-    return replace(picture, width=width, height=height)
+    left, top, right, bottom = (round(side * factor) for side in picture.crop)
+    return replace(picture, width=width, height=height, crop=(left, top, right, bottom))

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from vidguard.types import SourceInfo
 from vidguard.video.color import ColorSpec, Matrix, Transfer
 from vidguard.video.container import AV_TIME_BASE
+from vidguard.video.crop import NO_CROP, Crop, read_crop
 from vidguard.video.orientation import Orientation, from_display_matrix
 from vidguard.video.promise import container_seconds, is_untimed, stream_seconds
 from vidguard.video.source import Source
@@ -41,20 +42,31 @@ class Picture:
     """How decoded frames become upright RGB with square pixels. Sizes in pixels, before the turn."""
 
     width: int
-    """After non-square samples were stretched, the same for every frame of the stream."""
+    """After non-square samples were stretched, and what the container crops was cut off."""
     height: int
     is_stretched: bool
     color: ColorSpec
     orientation: Orientation
     notes: tuple[str, ...]
+    crop: Crop = NO_CROP
+    """What is cut off the stretched picture, which is larger by it."""
+
+    @property
+    def whole_size(self) -> tuple[int, int]:
+        """Width and height before anything is cut off."""
+        left, top, right, bottom = self.crop
+        return left + self.width + right, top + self.height + bottom
 
 
 class PictureReader:
     """Reads each decoded frame's picture; the same one as long as nothing about the frames changes."""
 
-    def __init__(self, stream: VideoStream) -> None:
-        """Remember the header's word on the shape of samples, before the first frame is decoded."""
+    def __init__(self, source: Source, stream: VideoStream) -> None:
+        """Remember the header's word on the shape of samples and on what is shown, before a frame is decoded."""
         self._stream = stream
+        context = stream.codec_context
+        self._header_size = context.width, context.height
+        self._crop = read_crop(source, stream, *self._header_size)
         self._header_aspect = stream.codec_context.sample_aspect_ratio
         self._last: tuple[tuple[object, ...], Picture] | None = None
 
@@ -64,17 +76,21 @@ class PictureReader:
         if aspect != self._header_aspect:
             frame.opaque = aspect
 
-    def read(self, frame: VideoFrame) -> Picture:
-        """Give a frame's picture."""
+    def read(self, frame: VideoFrame | None) -> Picture:
+        """Give a frame's picture or, where none decodes, the header's."""
+        if frame is None:
+            return read_picture(self._stream, None, self._crop)
         # A change from upright to upside down and mirrored, which leaves this rotation as it is, goes unnoticed.
         aspect, turn = frame.opaque, frame.rotation
         key = (frame.width, frame.height, aspect, turn, frame.colorspace, frame.color_range, frame.color_trc)
         if self._last is None or self._last[0] != key:
-            self._last = key, read_picture(self._stream, frame)
+            # The container speaks of the size in its header; of another one it says nothing.
+            crop = self._crop if (frame.width, frame.height) == self._header_size else NO_CROP
+            self._last = key, read_picture(self._stream, frame, crop)
         return self._last[1]
 
 
-def read_picture(stream: VideoStream, first: VideoFrame | None) -> Picture:
+def read_picture(stream: VideoStream, first: VideoFrame | None, crop: Crop = NO_CROP) -> Picture:
     """Read size, colour and orientation off a frame (or, where none decodes, the header)."""
     notes: list[str] = []
     shown = stream.codec_context if first is None else first
@@ -90,14 +106,20 @@ def read_picture(stream: VideoStream, first: VideoFrame | None) -> Picture:
         )
     color = _read_color(shown, notes)
     stretched = width != shown.width
-    return Picture(width, height, stretched, color, _read_orientation(first, notes), tuple(notes))
+    orientation = _read_orientation(first, notes)
+    if crop != NO_CROP:
+        factor = Fraction(width, shown.width)
+        crop = round(crop[0] * factor), crop[1], round(crop[2] * factor), crop[3]
+        width, height = width - crop[0] - crop[2], height - crop[1] - crop[3]
+        notes.append(f"the container crops the picture to {width}x{height}")
+    return Picture(width, height, stretched, color, orientation, tuple(notes), crop)
 
 
 def describe(
     source: Source, container: InputContainer, stream: VideoStream, picture: Picture, first: VideoFrame | None
 ) -> SourceInfo:
     """Put together what the header and the first frame say."""
-    rate = frame_rate(stream, first)
+    rate = None if is_clock(stream, stream.average_rate) else frame_rate(stream, first)
     width, height = picture.orientation.size(picture.width, picture.height)
     duration = stream_seconds(stream)
     if duration is None:
@@ -133,8 +155,15 @@ def describe(
 def frame_rate(stream: VideoStream, first: VideoFrame | None) -> Fraction | None:
     """Give the average rate by the container's times or, where it has none, the rate the codec or header states."""
     has_times = not is_untimed(stream.container) and (first is None or first.pts is not None)
-    rates = (stream.average_rate, stream.guessed_rate)
+    rates = [None if is_clock(stream, rate) else rate for rate in (stream.average_rate, stream.guessed_rate)]
     return next((rate for rate in (rates if has_times else reversed(rates)) if rate), None)
+
+
+def is_clock(stream: VideoStream, rate: Fraction | None) -> bool:
+    """Whether a rate is only that of the clock: 1000 in WebM that states none, as MediaRecorder writes, 100 in GIF."""
+    if stream.time_base is None or not stream.container.format.name.startswith(("matroska", "gif")):
+        return False
+    return rate is not None and rate * stream.time_base >= 1
 
 
 def pixel_format(frame: VideoFrame) -> str:
