@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cases_stills
 from case import HardCase
 
-CASES: tuple[HardCase, ...] = ()
+CASES: tuple[HardCase, ...] = (*cases_stills.CASES,)
