@@ -18,12 +18,22 @@ import torch
 
 from vidguard.config import Limits
 from vidguard.errors import BackendError, InputError
+from vidguard.video.letterbox import Letterbox
 from vidguard.video.reader import VideoReader
 from vidguard.video.sampler import FrameSampler
 from vidguard.video.source import Source
 from vidguard.video.writer import TimedImage, write_picture, write_video
 
-__all__ = ["BACKENDS", "FrameSampler", "TimedImage", "VideoReader", "open_source", "write_picture", "write_video"]
+__all__ = [
+    "BACKENDS",
+    "FrameSampler",
+    "Letterbox",
+    "TimedImage",
+    "VideoReader",
+    "open_source",
+    "write_picture",
+    "write_video",
+]
 
 BACKENDS: Final = ("pyav", "pyav-nvdec", "decord", "pillow")
 _DEFAULT_LIMITS: Final = Limits()

@@ -27,7 +27,14 @@ from vidguard.types import FrameBatch
 from vidguard.video.container import choose_stream, decoder_options, open_container
 from vidguard.video.deinterlace import Deinterlacer
 from vidguard.video.limits import check_pixels
-from vidguard.video.picture import DEFAULT_FRAME_RATE, Picture, describe, frame_rate, read_picture
+from vidguard.video.picture import (
+    DEFAULT_FRAME_RATE,
+    Picture,
+    PictureReader,
+    describe,
+    frame_rate,
+    read_picture,
+)
 from vidguard.video.pillow_reader import PicturesReader, PillowReader, is_for_pillow, open_picture
 from vidguard.video.promise import container_seconds, is_untimed, read_promise, stream_seconds
 from vidguard.video.pyav_software import SoftwareCanvas
@@ -97,6 +104,7 @@ class KeyFrameReader:
         self._promise = read_promise(source, container, self._stream)
         self._last_seconds: float | None = None
         self._end_seconds: float | None = None
+        self._pictures = PictureReader(self._stream)
         self._untimed = is_untimed(container)
         self._hidden: set[int | None] = set()
         self._frames = self._decoded()
@@ -105,6 +113,7 @@ class KeyFrameReader:
         check_pixels(source.name, picture.width, picture.height, limits)
         self.info = describe(source, container, self._stream, picture, self._first)
         self._notes += (*picture.notes, *self._promise.notes)
+        self._picture = picture
         self._canvas = SoftwareCanvas(_reduced(picture), _CPU)
 
     @property
@@ -140,10 +149,11 @@ class KeyFrameReader:
                 self._troubles["key frames without a time, or out of order"] += 1
                 continue
             last = seconds
-            pixels = self._canvas.blank(1)
+            canvas = self._canvas_of(frame)
+            pixels = canvas.blank(1)
             for shown in Deinterlacer().run((frame,)):
-                self._canvas.write(shown, pixels[0])
-            yield FrameBatch(self._canvas.finish(pixels), (seconds,))
+                canvas.write(shown, pixels[0])
+            yield FrameBatch(canvas.finish(pixels), (seconds,))
         self._compare_ends()
 
     def close(self) -> None:
@@ -162,6 +172,14 @@ class KeyFrameReader:
         """Close at the end of a with block."""
         self.close()
 
+    def _canvas_of(self, frame: VideoFrame) -> SoftwareCanvas:
+        picture = self._pictures.read(frame)
+        if picture != self._picture:
+            size_changes = "the picture changes on the way; each key frame is looked at as it is"
+            self._notes += [note for note in (size_changes, *picture.notes) if note not in self._notes]
+            self._picture, self._canvas = picture, SoftwareCanvas(_reduced(picture), _CPU)
+        return self._canvas
+
     def _decoded(self) -> Iterator[VideoFrame]:
         for packet in self._chosen_packets():
             frame = self._decode(packet)
@@ -170,7 +188,9 @@ class KeyFrameReader:
             self.num_frames_decoded += 1
             if frame.is_corrupt:
                 self._troubles["key frames with missing or concealed parts"] += 1
-            if frame.width * frame.height > self._limits.max_pixels:
+            self._pictures.mark(frame)
+            picture = self._pictures.read(frame)
+            if max(frame.width * frame.height, picture.width * picture.height) > self._limits.max_pixels:
                 self._troubles[f"key frames of more than max_pixels={self._limits.max_pixels} were left out"] += 1
                 continue
             yield frame

@@ -196,6 +196,7 @@ class PillowReader:
     """A still image as a stream of one frame."""
 
     backend = "pillow"
+    end_seconds: float | None = None
 
     def __init__(
         self,
@@ -218,7 +219,7 @@ class PillowReader:
     def batches(self, *, frames_per_second: float | None = None, batch_size: int = 8) -> Iterator[FrameBatch]:
         """Yield the one frame; see VideoReader."""
         require_batch_size(batch_size)
-        FrameSampler(frames_per_second)  # refuses a bad rate here as everywhere
+        FrameSampler[Tensor](frames_per_second)  # refuses a bad rate here as everywhere
         batch = self._take()
         return iter([batch] if len(batch) else [])
 
@@ -301,8 +302,8 @@ class PicturesReader:
     def batches(self, *, frames_per_second: float | None = None, batch_size: int = 8) -> Iterator[FrameBatch]:
         """Decode every picture and yield the sampled ones; see VideoReader."""
         require_batch_size(batch_size)
-        sampler = FrameSampler(frames_per_second)
-        return self._batched(((f, pts) for f, pts in self._take_pictures() if sampler.wants(pts)), batch_size)
+        sampler = FrameSampler[Tensor](frames_per_second)
+        return self._batched(sampler.sample(self._take_pictures(), lambda: self.end_seconds), batch_size)
 
     def frames_at(self, times_seconds: Sequence[float]) -> FrameBatch:
         """Give the pictures shown at increasing times, as far as they have one size; see VideoReader."""

@@ -35,9 +35,11 @@ class Stream:
         self.was_cut = False
 
     def read(self, size: int = -1) -> bytes:
-        """Read up to size bytes; b"" at the end."""
+        """Read up to size bytes, all that is left where size is negative; b"" at the end."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(_CHUNK_BYTES), b""))
         if self._head:
-            taken, self._head = (self._head, b"") if size < 0 else (self._head[:size], self._head[size:])
+            taken, self._head = self._head[:size], self._head[size:]
             return taken
         try:
             if self._seekable:
@@ -45,7 +47,7 @@ class Stream:
             if self._left == 0:
                 self.was_cut = self.was_cut or bool(self._file.read(1))
                 return b""
-            data = self._file.read(self._left if size < 0 else min(size, self._left))
+            data = self._file.read(min(size, self._left))
         except OSError as error:
             raise SourceError(f"reading {self._name} failed: {error}") from error
         self._left -= len(data)
