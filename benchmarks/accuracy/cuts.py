@@ -171,7 +171,7 @@ def _side(x: NDArray[np.float32], k: NDArray[np.int64]) -> NDArray[Any]:
 
 def _through_white(x: NDArray[np.float32], k: NDArray[np.int64]) -> NDArray[Any]:
     white = _by_frame(np.clip(1.1 - np.abs((k % 24 - 12) / 8), 0, 1))
-    return x * (1 - white) + 255 * white
+    return np.asarray(x * (1 - white) + 255 * white)
 
 
 LIGHT: Final[dict[str, Callable[[Frames], Frames]]] = {

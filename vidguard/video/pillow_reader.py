@@ -30,7 +30,7 @@ from vidguard.video.source import Source
 # Formats Pillow decodes itself; EPS and the like would start other programs.
 _FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 # What Pillow's decoders raise for damaged data.
-_DAMAGE: Final = (OSError, SyntaxError, ValueError)
+_DAMAGE: Final = (OSError, SyntaxError, ValueError, TypeError, LookupError, RuntimeError, struct.error)
 _JPEG_END: Final = b"\xff\xd9"
 _EXIF_ORIENTATION: Final = 0x0112
 _EXIF_ROTATION_DEGREES: Final = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
@@ -280,8 +280,7 @@ class PicturesReader:
         self._taken = False
         self._first = self._read(0)
         first = self._first or _Decoded(None, *picture.size)
-        count_of = getattr(picture, "n_frames", None)
-        self.info = _info(source, picture, first, kind="video", num_frames_header=count_of)
+        self.info = _info(source, picture, first, kind="video", num_frames_header=_count(picture))
         if _seconds_shown(picture) is None:
             self._notes.append(f"pictures without a time of their own are shown for {_PAGE_SECONDS:g} s each")
 
@@ -389,6 +388,16 @@ class PicturesReader:
             yield FrameBatch(torch.stack(frames).to(self._device), tuple(times))
 
 
+def _count(picture: ImageFile.ImageFile) -> int | None:
+    """How many pictures there are; None where the file breaks off on the way to the last."""
+    at = picture.tell()
+    try:
+        return int(getattr(picture, "n_frames", 1))
+    except _DAMAGE:
+        picture.seek(at)
+        return None
+
+
 def _seconds_shown(picture: ImageFile.ImageFile) -> float | None:
     """How long the picture at hand is shown by the file; None where it has no time of its own."""
     milliseconds = picture.info.get("duration")
@@ -406,7 +415,7 @@ def _identify(source: Source) -> ImageFile.ImageFile:
         if accepts is not None and accepts(source.head[:16]) is not True:
             continue
         file.seek(0)
-        with suppress(SyntaxError, IndexError, TypeError, KeyError, OSError, RuntimeError, ValueError, struct.error):
+        with suppress(*_DAMAGE):
             return factory(file, "")
     hint = "; install HEIC support with: pip install 'vidguard[heif]'" if source.head[4:8] == b"ftyp" else ""
     raise SourceError(f"{source.name} is not an image Pillow can read{hint}")

@@ -65,14 +65,14 @@ class Promise:
         if self.missing_bytes is not None:
             there, all_bytes = self.missing_bytes
             yield f"the file has {there} of the {all_bytes} bytes that its header promises"
+        if hidden := self._hidden(num_frames):
+            yield hidden
         # Matroska counts durations from zero, others from the first frame: only a negative start needs regard.
         shown = end - min(start, 0.0)
         if self.end_seconds is not None and shown < self.end_seconds - self.tolerance_seconds:
             yield f"the video ends at {end:.2f} s, its header promised {self.end_seconds:.2f} s"
         elif self.full_seconds is not None and shown < self.full_seconds * _LEAST_SHARE - _END_TOLERANCE_SECONDS:
             yield f"the video shows {shown:.2f} s, another part of its header promised {self.full_seconds:.2f} s"
-        if hidden := self._hidden(num_frames):
-            yield hidden
 
     def _hidden(self, num_frames: int | None) -> str | None:
         if self.num_frames is None:
@@ -158,7 +158,8 @@ def _left_by_edits(stream: VideoStream) -> tuple[int | None, int]:
     shown = len(hidden) - sum(hidden)
     if not hidden or shown == stream.frames:
         return None, 0
-    return shown, sum(hidden[: hidden.index(False) + _MAX_REORDER]) if shown else 0
+    before = hidden.index(False) if shown else 0
+    return shown, sum(hidden[: before + _MAX_REORDER]) if before else 0
 
 
 def _mov_track(source: Source, stream: VideoStream) -> tuple[float | None, int]:
