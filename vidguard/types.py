@@ -45,10 +45,12 @@ class Status(str, Enum):
 
     OK = "ok"
     PARTIAL = "partial"
-    """The source broke off or was cut by a limit; what could be read was judged."""
+    """The source broke off, was cut by a limit or showed more faces at once than are looked at: the rest was judged."""
     NO_FACE = "no_face"
     TOO_SHORT = "too_short"
     """Faces were seen, but none for long enough, or so clearly that it is sure to be a face."""
+    TOO_BLURRED = "too_blurred"
+    """Faces were seen clearly enough to be faces, but too small or too blurred to tell a forged one by."""
     UNDECODABLE = "undecodable"
     """There is a video stream, but not one frame could be decoded."""
 
@@ -273,6 +275,8 @@ class Coverage:
     """Time for which the analysed frames are shown, each until the next one, for 600 s at most."""
     seconds_with_face: float
     seconds_judged: float
+    num_faces_left_out: int = 0
+    """Most faces of one frame that were not looked at: the smallest, beyond `FaceConfig.max_faces`."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -304,7 +308,8 @@ class Decision:
     """What the probability says at a stated error rate."""
 
     label: Label
-    """"manipulated" where the probability reaches its bound, "genuine" where every judged face lies below its bound."""
+    """"manipulated" where the probability reaches its bound, "genuine" where every judged face lies below its bound
+    and no face was left out."""
     error_rate: Probability
     """Largest share of genuine material called manipulated, and of manipulated material called genuine."""
     genuine_below: Probability

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cases_time
 from case import HardCase
 
-CASES: tuple[HardCase, ...] = ()
+CASES: tuple[HardCase, ...] = (*cases_time.CASES,)

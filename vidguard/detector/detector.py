@@ -139,7 +139,7 @@ class Detector:
         point, max_frames = choose_point(self.passport, misses, of)
         faces = quick_detector(self._face_detector)
         with open_key_frames(source, max_frames=max_frames, limits=self.config.limits) as reader:
-            return examine(reader, self.judge, faces, point, weights=self.weights)
+            return examine(reader, self.judge, faces, point, weights=self.weights, min_detail=self.config.min_detail)
 
     def stream(self, frames: Iterable[TimedFrame | FrameBatch]) -> Iterator[Segment]:
         """Judge frames as they arrive; yields each segment as soon as nothing later can change it.
@@ -148,7 +148,9 @@ class Detector:
 
         frames: pairs (frame, pts in seconds), frame uint8 RGB, upright, (H, W, 3) or (3, H, W), array or tensor, all of
         one size, times strictly increasing; or whole FrameBatches. Hand in every frame: sampling is done here, by time.
-        The segments equal those of `analyze` on the same frames, sorted by when they became final.
+        A frame is shown until the next one; how long the last one stays isn't known: as long as the one before, for a
+        second at most. But for that the segments equal those of `analyze` on the same frames, sorted by when they
+        became final.
         """
         analysis = self._start(keep_history=False)
         for item in frames:
@@ -180,15 +182,15 @@ class Detector:
 
     def _still_report(self, reader: VideoReader, answer: StillAnswer, note: str, seconds: float) -> Report:
         """Of one frame, shown for so many seconds; not one decoded where the reader has none."""
-        tracks, fake_prob, rule = answer.tracks, answer.fake_prob, self._rule
-        status = _status(reader.damaged, reader.num_frames_decoded, tracks, fake_prob)
+        tracks, fake_prob, rule, left_out = answer.tracks, answer.fake_prob, self._rule, answer.num_faces_left_out
+        status = _status(reader.damaged or left_out > 0, reader.num_frames_decoded, tracks, fake_prob)
         # a still is judged by the frame calibration, so it is flagged by the frame threshold
         threshold = rule.frame.manipulated_from if rule else self.passport.calibration.frame_threshold
         weights = replace(self.weights, threshold=threshold, segment_threshold=threshold, finding_threshold=None)
         return Report(
             status=status,
             fake_prob=fake_prob,
-            explanation=_explain(status, tracks, note),
+            explanation=_explain(status, tracks, left_out, note),
             source=reader.info,
             coverage=Coverage(
                 num_frames_decoded=reader.num_frames_decoded,
@@ -196,6 +198,7 @@ class Detector:
                 seconds=seconds,
                 seconds_with_face=seconds if tracks else 0,
                 seconds_judged=seconds if fake_prob is not None else 0,
+                num_faces_left_out=left_out,
             ),
             weights=weights,
             engine=self._engine(reader, (note,)),
@@ -206,7 +209,7 @@ class Detector:
                 replace(found, kind=tracks[found.track_id].kind) for found in merge_findings(answer.segments, threshold)
             ),
             thumbnails=answer.thumbnails,
-            decision=self._decision(rule.frame if rule else None, fake_prob, tracks),
+            decision=self._decision(rule.frame if rule else None, fake_prob, tracks, complete=left_out == 0),
         )
 
     def _report(self, reader: VideoReader, analysis: Analysis, segments: list[Segment]) -> Report:
@@ -216,13 +219,14 @@ class Detector:
         judged = {r.id: r.parts for r in records if r.judged}
         logit = video_logit(judged, calibration.video_genuine, calibration.video_reading.share)
         fake_prob = None if logit is None else probability(calibration.video, logit)
-        status = _status(reader.damaged, analysis.frames_analysed, tracks, logit)
+        left_out = analysis.num_faces_left_out
+        status = _status(reader.damaged or left_out > 0, analysis.frames_analysed, tracks, logit)
         damage = "the source is damaged or was cut" if reader.damaged else ""
         ordered = tuple(sorted(segments, key=lambda s: (s.track_id, s.start)))
         return Report(
             status=status,
             fake_prob=fake_prob,
-            explanation=_explain(status, tracks, damage),
+            explanation=_explain(status, tracks, left_out, damage),
             source=reader.info,
             coverage=Coverage(
                 num_frames_decoded=reader.num_frames_decoded,
@@ -230,9 +234,10 @@ class Detector:
                 seconds=analysis.seconds,
                 seconds_with_face=_union_seconds(tracks),
                 seconds_judged=_union_seconds([t for t in tracks if t.fake_prob is not None]),
+                num_faces_left_out=left_out,
             ),
             weights=self.weights,
-            engine=self._engine(reader, analysis.notes),
+            engine=self._engine(reader, analysis.notes()),
             settings=self.config.as_dict(),
             tracks=tracks,
             segments=ordered,
@@ -241,7 +246,9 @@ class Detector:
                 for found in self._findings(records, ordered)
             ),
             thumbnails=analysis.thumbnails(),
-            decision=self._decision(self._rule.video if self._rule else None, fake_prob, tracks),
+            decision=self._decision(
+                self._rule.video if self._rule else None, fake_prob, tracks, complete=left_out == 0
+            ),
         )
 
     def _findings(self, records: Iterable[TrackRecord], segments: Sequence[Segment]) -> tuple[Finding, ...]:
@@ -251,12 +258,15 @@ class Detector:
             return merge_findings(segments, self.weights.segment_threshold)
         return tuple(finding for record in records for finding in record.findings(opens))
 
-    def _decision(self, band: Band | None, fake_prob: float | None, tracks: Iterable[Track]) -> Decision | None:
+    def _decision(
+        self, band: Band | None, fake_prob: float | None, tracks: Iterable[Track], *, complete: bool
+    ) -> Decision | None:
         if band is None or fake_prob is None:
             return None
         assert self._rule is not None
+        label = decide(band, fake_prob, [t.fake_prob for t in tracks if t.fake_prob is not None])
         return Decision(
-            label=decide(band, fake_prob, [t.fake_prob for t in tracks if t.fake_prob is not None]),
+            label=label if complete or label != "genuine" else "undecided",
             error_rate=self._rule.error_rate,
             genuine_below=band.genuine_below,
             manipulated_from=band.manipulated_from,
@@ -274,29 +284,35 @@ class Detector:
         )
 
 
-def _status(damaged: bool, num_frames: int, tracks: tuple[Track, ...], score: float | None) -> Status:
+def _status(in_part: bool, num_frames: int, tracks: tuple[Track, ...], score: float | None) -> Status:
     if num_frames == 0:
         return Status.UNDECODABLE
     if not tracks:
         return Status.NO_FACE
     if score is None:
-        return Status.TOO_SHORT
-    return Status.PARTIAL if damaged else Status.OK
+        return Status.TOO_BLURRED if any(t.status is Status.TOO_BLURRED for t in tracks) else Status.TOO_SHORT
+    return Status.PARTIAL if in_part else Status.OK
 
 
 _EXPLANATIONS: Final = {
     Status.OK: "judged {judged} of {faces} face(s) that were followed",
-    Status.PARTIAL: "judged {judged} of {faces} face(s) in the part that could be read",
+    Status.PARTIAL: "judged {judged} of {faces} face(s) in the part that could be looked at",
     Status.NO_FACE: "no face was found, so there is nothing to judge",
     Status.TOO_SHORT: "{faces} face(s) appeared, none clearly enough, for long enough, to judge",
+    Status.TOO_BLURRED: "{faces} face(s) appeared, all too small, too blurred or too short to judge",
     Status.UNDECODABLE: "not one frame could be decoded",
 }
 
 
-def _explain(status: Status, tracks: Iterable[Track], remark: str) -> str:
+def _explain(status: Status, tracks: Iterable[Track], left_out: int, remark: str) -> str:
     faces = list(tracks)
-    sentence = _EXPLANATIONS[status].format(faces=len(faces), judged=sum(t.fake_prob is not None for t in faces))
-    return f"{sentence}; {remark}" if remark else sentence
+    judged, blurred = (sum(t.status is s for t in faces) for s in (Status.OK, Status.TOO_BLURRED))
+    parts = [_EXPLANATIONS[status].format(faces=len(faces), judged=judged)]
+    if judged and blurred:
+        parts.append(f"{blurred} too small or too blurred to judge")
+    if left_out:
+        parts.append(f"{left_out} more face(s) at once weren't looked at, being too many")
+    return "; ".join([*parts, remark] if remark else parts)
 
 
 def _union_seconds(tracks: Iterable[Track]) -> float:

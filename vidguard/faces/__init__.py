@@ -5,7 +5,7 @@ from __future__ import annotations
 from vidguard.faces.align import align_crops, crop_transforms, template_landmarks
 from vidguard.faces.detector import Detections, FaceDetector
 from vidguard.faces.follower import FaceFollower, FollowedFace
-from vidguard.faces.quality import measure_quality
+from vidguard.faces.quality import measure_detail, measure_quality
 
 __all__ = [
     "Detections",
@@ -14,6 +14,7 @@ __all__ = [
     "FollowedFace",
     "align_crops",
     "crop_transforms",
+    "measure_detail",
     "measure_quality",
     "template_landmarks",
 ]
