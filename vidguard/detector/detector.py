@@ -232,8 +232,8 @@ class Detector:
                 num_frames_decoded=reader.num_frames_decoded,
                 num_frames_analysed=analysis.frames_analysed,
                 seconds=analysis.seconds,
-                seconds_with_face=_union_seconds(tracks),
-                seconds_judged=_union_seconds([t for t in tracks if t.fake_prob is not None]),
+                seconds_with_face=_union_seconds(span for track in tracks for span in track.spans),
+                seconds_judged=_union_seconds(s for s in ordered if s.fake_prob is not None),
                 num_faces_left_out=left_out,
             ),
             weights=self.weights,
@@ -315,10 +315,10 @@ def _explain(status: Status, tracks: Iterable[Track], left_out: int, remark: str
     return "; ".join([*parts, remark] if remark else parts)
 
 
-def _union_seconds(tracks: Iterable[Track]) -> float:
-    """Seconds in which at least one of the tracks is visible."""
+def _union_seconds(intervals: Iterable[Interval]) -> float:
+    """Seconds that lie in at least one of the intervals."""
     total, reached = 0.0, float("-inf")
-    for start, end in sorted((s.start, s.end) for t in tracks for s in t.spans):
+    for start, end in sorted((interval.start, interval.end) for interval in intervals):
         total += max(0.0, end - max(start, reached))
         reached = max(reached, end)
     return total
