@@ -80,8 +80,9 @@ class FaceConfig:
     """P-Net looks at every n-th analysed frame and at least once a second; between, O-Net refines the prediction."""
     max_gap_seconds: float = 1.0
     """A face hidden for longer, and for more than 1.5 analysed frames, starts a new track."""
-    max_faces: int = 32
-    """Largest number of faces followed at once; the largest are kept."""
+    max_faces: int = 256
+    """Largest number of faces looked at in one frame. Of more the largest are, and the report is PARTIAL: bounds memory
+    and time, a crowd of so many takes 2 to 3 s of a core a frame."""
 
     def __post_init__(self) -> None:
         """Refuse values the pyramid or tracker can't work with."""
@@ -127,6 +128,9 @@ class AnalysisConfig:
     clear_detection_prob: float = 0.97
     """From which `detection_prob` on a sighting is a clear one. Hands and folds that MTCNN takes for faces, mostly for
     a moment, seldom reach it; faces that can be judged nearly all do (`benchmarks/accuracy/false_faces.py`)."""
+    min_detail: float = 1.9
+    """A face whose `Quality.detail` is less is too small or too blurred to tell a forged one by: that look at it isn't
+    judged (`benchmarks/accuracy/blurred_faces.py`)."""
     error_rate: float | None = None
     """Decide so that at most this share of genuine videos is flagged, and of manipulated ones called genuine.
 
@@ -143,6 +147,7 @@ class AnalysisConfig:
         _require(0 <= self.bridge_seconds < math.inf, "bridge_seconds must be finite and not negative")
         _require(self.min_track_frames >= 1, "min_track_frames must be at least 1")
         _require(0 <= self.clear_detection_prob < 1, "clear_detection_prob must be at least 0 and below 1")
+        _require(0 <= self.min_detail < math.inf, "min_detail must be finite and not negative")
         _require(self.error_rate is None or 0 < self.error_rate < 1, "error_rate must lie between 0 and 1")
         _require(self.max_thumbnails >= 0, "max_thumbnails must not be negative")
 

@@ -45,10 +45,13 @@ class Status(str, Enum):
 
     OK = "ok"
     PARTIAL = "partial"
-    """Not all of the source was seen: damaged, cut by a limit, partly hidden; what could be read was judged."""
+    """Not all of the source was seen: damaged, cut by a limit, partly hidden, or more faces at once than are looked at.
+    What could be was judged."""
     NO_FACE = "no_face"
     TOO_SHORT = "too_short"
     """Faces were seen, but none for long enough, or so clearly that it is sure to be a face."""
+    TOO_BLURRED = "too_blurred"
+    """Faces were seen clearly enough to be faces, but too small or too blurred to tell a forged one by."""
     UNDECODABLE = "undecodable"
     """There is a video stream, but not one frame could be decoded."""
 
@@ -294,8 +297,10 @@ class Coverage:
     seconds_with_face: float
     seconds_judged: float
     complete: bool = True
-    """False where not all of the source was seen: damaged, cut, or partly hidden by its own header. With a probability
-    the status is then PARTIAL; without one, as where no face was found, this alone tells."""
+    """False where not all of the source was seen: damaged, cut, partly hidden by its own header, or with faces left
+    out. With a probability the status is then PARTIAL; without one, as where no face was found, this alone tells."""
+    num_faces_left_out: int = 0
+    """Most faces of one frame that were not looked at: the smallest, beyond `FaceConfig.max_faces`."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -328,7 +333,7 @@ class Decision:
 
     label: Label
     """"manipulated" where the probability reaches its bound, "genuine" where every judged face lies below its bound
-    and the whole source was seen."""
+    and all of the source was looked at."""
     error_rate: Probability
     """Largest share of genuine material called manipulated, and of manipulated material called genuine."""
     genuine_below: Probability

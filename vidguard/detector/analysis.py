@@ -14,7 +14,7 @@ from torch import Tensor
 from vidguard.calibration import DecisionRule
 from vidguard.config import AnalysisConfig
 from vidguard.detector.judge import Judge
-from vidguard.detector.record import Sighting, TrackRecord, observation, thumbnail_jpeg, turn_note
+from vidguard.detector.record import Sighting, TrackRecord, can_be_judged, observation, thumbnail_jpeg, turn_note
 from vidguard.detector.still import StillAnswer, judge_still
 from vidguard.encoders import CROP
 from vidguard.errors import InputError
@@ -26,6 +26,7 @@ from vidguard.video import FrameSampler
 from vidguard.weights import Calibration
 
 _CHUNK: Final = 8  # frames worked on at once; fixed, so that an answer never depends on how frames were handed over
+_FACES_AT_ONCE: Final = 64  # bounds memory in a crowd: 10 MB of crops, four times as much in float
 HOLD_SECONDS: Final = 600.0
 """A frame speaks for the time it is shown, but for no longer: a clock that leaps isn't a picture that stays."""
 # A frame shown for longer, and for more than two steps of the analysis, is looked at again at each step, as the frames
@@ -78,17 +79,12 @@ class Analysis:
         self._last_step = min(1.0 / config.frames_per_second, config.faces.max_gap_seconds)
         self._num_held_longest = 0
         self._alive: set[int] = set()
-        self._size: tuple[int, ...] | None = None
         self._last_time = float("-inf")
         self._thumbnails: list[tuple[float, Thumbnail]] = []
 
     def push(self, batch: FrameBatch) -> list[Segment]:
         """Take the next frames (any number, any rate, any size); returns the segments that became final."""
         segments: list[Segment] = []
-        size = tuple(batch.frames.shape[2:])
-        if self._waiting and self._size != size:  # frames of one size are worked on at once
-            segments += self._work()
-        self._size = size
         for frame, time in zip(batch.frames, batch.pts_seconds):
             if time <= self._last_time:
                 raise InputError(f"frame times must increase strictly; {time} s came after {self._last_time} s")
@@ -112,9 +108,8 @@ class Analysis:
             segments += self._take(*taken)
         if self._shown is not None:
             time = self._shown[1]
-            if end_seconds is None or end_seconds <= time:
-                end_seconds = time + min(self._last_step, self.config.faces.max_gap_seconds)
-            self._show_until(end_seconds)
+            likely = time + min(self._last_step, self.config.faces.max_gap_seconds)
+            self._show_until(likely if end_seconds is None or end_seconds <= time else end_seconds)
             if self.frames_analysed == 0 and len(self._waiting) == len(self._look_times(self._waiting[0])) == 1:
                 return self._judge_still(self._waiting.pop())
             segments += self._work()
@@ -122,6 +117,11 @@ class Analysis:
         for track_id in sorted(self._alive):
             segments += self._end_track(track_id)
         return segments
+
+    @property
+    def num_faces_left_out(self) -> int:
+        """Most faces of one frame that were found and not looked at."""
+        return self._follower.most_left_out if self.still is None else self.still.num_faces_left_out
 
     def thumbnails(self) -> tuple[Thumbnail, ...]:
         """At most config.max_thumbnails, the most suspicious ones, in order of time."""
@@ -189,7 +189,7 @@ class Analysis:
         """Follow and encode the faces of the frames that wait; record those that no dissolve can reach any more."""
         waiting, self._waiting = self._waiting, []
         looks = [self._look_times(frame) for frame in waiting]
-        for part in _parts([len(times) > 1 for times in looks]):
+        for part in _parts([frame.pixels.shape for frame in waiting], [len(times) > 1 for times in looks]):
             frames = torch.stack([frame.pixels for frame in waiting[part]]).to(self._judge.device)
             batch = FrameBatch(frames, tuple(frame.start for frame in waiting[part]))
             sightings = self._look(frames, self._follower.push(batch))
@@ -221,27 +221,32 @@ class Analysis:
         return [frame.start + k / rate for k in range(round(seconds * rate))]
 
     def _look(self, frames: Tensor, followed: Sequence[Sequence[FollowedFace]]) -> list[list[Sighting]]:
-        """Crop, measure and encode all faces of a chunk at once."""
+        """Crop, measure and encode all faces of a chunk, at most _FACES_AT_ONCE together."""
         flat = [(index, face) for index, faces in enumerate(followed) for face in faces]
         result: list[list[Sighting]] = [[] for _ in followed]
-        if not flat:
-            return result
-        landmarks = torch.stack([face.landmarks_px for _, face in flat])
-        boxes = torch.stack([face.box_xyxy_px for _, face in flat])
-        where = torch.tensor([index for index, _ in flat])
+        for start in range(0, len(flat), _FACES_AT_ONCE):
+            part = flat[start : start + _FACES_AT_ONCE]
+            for (index, _), sighting in zip(part, self._look_at(frames, part)):
+                result[index].append(sighting)
+        return result
+
+    def _look_at(self, frames: Tensor, faces: Sequence[tuple[int, FollowedFace]]) -> Iterator[Sighting]:
+        """The sightings of faces, each with the index of its frame."""
+        landmarks = torch.stack([face.landmarks_px for _, face in faces])
+        boxes = torch.stack([face.box_xyxy_px for _, face in faces])
+        where = torch.tensor([index for index, _ in faces])
         crops = align_crops(frames, where, landmarks, CROP)
         qualities = measure_quality(crops, boxes, landmarks)
         features = self._judge.encode(crops)
-        times = torch.tensor([face.time for _, face in flat], dtype=torch.float64, device=self._judge.device)
+        times = torch.tensor([face.time for _, face in faces], dtype=torch.float64, device=self._judge.device)
         tokens = FrameTokens(features.embeddings, features.fake_logit, times)
         shown = crops.cpu()
         kinds = [] if features.kind_logits is None else features.kind_logits.tolist()
-        for k, (index, face) in enumerate(flat):
+        for k, (_, face) in enumerate(faces):
             seen = observation(face.time, face.box_xyxy_px, face.landmarks_px, face.detection_prob, qualities[k])
-            result[index].append(
-                Sighting(face.track_id, seen, tokens[k : k + 1], thumbnail_jpeg(shown[k]), kinds[k : k + 1])
-            )
-        return result
+            judged = can_be_judged(qualities[k], self.config)
+            jpeg = thumbnail_jpeg(shown[k])
+            yield Sighting(face.track_id, seen, tokens[k : k + 1], jpeg, kinds[k : k + 1], judged)
 
     def _release(self, before: float) -> None:
         """Judge the frames before a time: no dissolve can reach them any more. A mixture of two faces is nobody's."""
@@ -289,10 +294,10 @@ class Analysis:
         return output
 
 
-def _parts(stays: Sequence[bool]) -> Iterator[slice]:
-    """Consecutive stretches of frames, each up to one that stays."""
+def _parts(sizes: Sequence[tuple[int, ...]], stays: Sequence[bool]) -> Iterator[slice]:
+    """Consecutive stretches of frames of one size, each up to one that stays."""
     start = 0
     for index, last in enumerate(stays, 1):
-        if last or index == len(stays):
+        if last or index == len(stays) or sizes[index] != sizes[index - 1]:
             yield slice(start, index)
             start = index

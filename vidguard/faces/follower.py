@@ -149,6 +149,8 @@ class FaceFollower:
         self._time = float("-inf")
         self._last: list[FollowedFace] = []
         self._last_frame: Tensor | None = None
+        self.most_left_out = 0
+        """Most faces of one frame, so far, that were found and not followed, being more than config.max_faces."""
         self._look_time = float("-inf")
         self._frames_since_look = 0
 
@@ -357,7 +359,9 @@ class FaceFollower:
     def _take(self, seen: dict[int, _Sighting], time: float) -> list[FollowedFace]:
         """Remember what was seen. Of too many faces the smallest are forgotten."""
         by_size = sorted(seen, key=lambda i: float(_side(seen[i].box)), reverse=True)
-        for dropped in by_size[self._config.max_faces :]:
+        left_out = by_size[self._config.max_faces :]
+        self.most_left_out = max(self.most_left_out, len(left_out))
+        for dropped in left_out:
             del self._tracks[dropped]
         faces = []
         for track_id in sorted(by_size[: self._config.max_faces]):
