@@ -155,7 +155,7 @@ def _like(frames: Frames, other: Frames) -> Frames:
 def _light(gain: Callable[[NDArray[np.float32], NDArray[np.int64]], NDArray[Any]]) -> Callable[[Frames], Frames]:
     def change(frames: Frames) -> Frames:
         lit = gain(frames.astype(np.float32), np.arange(len(frames)))
-        return np.clip(lit, 0, 255).round().astype(np.uint8)
+        return np.asarray(np.clip(lit, 0, 255).round(), np.uint8)
 
     return change
 
@@ -166,7 +166,7 @@ def _by_frame(values: NDArray[Any]) -> NDArray[Any]:
 
 def _side(x: NDArray[np.float32], k: NDArray[np.int64]) -> NDArray[Any]:
     ramp = np.linspace(0.25, 1.2, x.shape[2])[None, None, :, None]
-    return np.where(_by_frame(k // 4 % 2), x * ramp, x * ramp[:, :, ::-1])
+    return np.asarray(np.where(_by_frame(k // 4 % 2), x * ramp, x * ramp[:, :, ::-1]))
 
 
 def _through_white(x: NDArray[np.float32], k: NDArray[np.int64]) -> NDArray[Any]:
