@@ -25,7 +25,8 @@ from torch import Tensor
 from vidguard.calibration import DEFAULT_ERROR_RATE, DecisionRule, GenuineScores, Platt, TrackReading
 from vidguard.config import CropGeometry
 from vidguard.errors import WeightsError
-from vidguard.types import KindOfManipulation, write_whole
+from vidguard.files import write_whole
+from vidguard.types import KindOfManipulation
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -11,7 +11,7 @@ import typer
 from vidguard.cli.sources import expand
 from vidguard.cli.terminal import complain, out, reason
 from vidguard.errors import VidguardError
-from vidguard.render.words import printable
+from vidguard.text import printable
 
 if TYPE_CHECKING:
     from vidguard.detector import Detector

@@ -21,6 +21,7 @@ from vidguard.detector.judge import Judge
 from vidguard.encoders import CROP
 from vidguard.errors import ReportFormatError, WeightsError
 from vidguard.faces import FaceDetector, align_crops
+from vidguard.text import printable_json
 from vidguard.types import BoxXyxyPx, FrameBatch, SourceInfo, WeightsInfo
 from vidguard.video.keyframes import KeyFrameReader
 from vidguard.video.pillow_reader import PillowReader
@@ -92,7 +93,7 @@ class Triage:
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """Serialise; `from_json` gives an equal answer back."""
-        return TypeAdapter(Triage).dump_json(self, indent=indent).decode()
+        return printable_json(TypeAdapter(Triage).dump_json(self, indent=indent).decode())
 
     @staticmethod
     def from_json(text: str | bytes) -> Triage:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from vidguard.errors import InputError
+from vidguard.files import write_whole
 from vidguard.protocols.items import Item
 from vidguard.protocols.result import ScoredItem
 from vidguard.protocols.scores import Score
-from vidguard.render.words import printable
-from vidguard.types import write_whole
+from vidguard.text import printable_value
 
 SCORES_FILE: Final = "videos.csv"
 _COLUMNS: Final = (
@@ -55,7 +55,7 @@ def _row(scored: ScoredItem) -> tuple[object, ...]:
     people = _SEPARATOR.join(item.identities)
     about = (item.id, label, item.method, item.compression or "", item.source, people)
     prob = "" if score.fake_prob is None else repr(score.fake_prob)
-    return (*about, prob, score.status, round(score.seconds, 3), printable(score.detail))
+    return (*about, prob, score.status, round(score.seconds, 3), score.detail)
 
 
 def _scored(row: dict[str, str], path: Path) -> ScoredItem:
@@ -82,9 +82,9 @@ def _scored(row: dict[str, str], path: Path) -> ScoredItem:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table with its headings, whole or not at all."""
+    """Write a table with its headings, whole or not at all; text is made printable."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows(map(printable_value, row) for row in rows)
     write_whole(path, text.getvalue().encode())

@@ -80,7 +80,7 @@ def save_overlay(
         if wanted == ".png":
             _save_still(reader, painter, target)
         else:
-            write_video(target, _painted(reader, painter, progress), frame_rate=reader.info.frame_rate)
+            write_video(target, _painted(reader, painter, progress), frame_rate=reader.info.frame_rate, is_overlay=True)
 
 
 class Painter:
@@ -171,7 +171,7 @@ def _save_still(reader: VideoReader, painter: Painter, target: Path) -> None:
     if batch is None:
         raise SourceError(_NO_FRAME)
     frame = batch.frames[0].permute(1, 2, 0).cpu().numpy()
-    write_picture(target, painter.paint(frame, batch.pts_seconds[0]))
+    write_picture(target, painter.paint(frame, batch.pts_seconds[0]), is_overlay=True)
 
 
 def _painted(reader: VideoReader, painter: Painter, progress: Progress | None) -> Iterator[TimedImage]:

@@ -27,11 +27,12 @@ from vidguard.config import AnalysisConfig, FaceConfig
 from vidguard.encoders import CROP
 from vidguard.errors import InputError, SourceError
 from vidguard.faces import FaceDetector, FaceFollower, align_crops, crop_transforms
+from vidguard.files import write_whole
 from vidguard.forge import Face
 from vidguard.training.checkpoint import Say
 from vidguard.training.listing import Row, is_video
 from vidguard.training.recipe import MaterialRecipe
-from vidguard.types import FrameBatch, write_whole
+from vidguard.types import FrameBatch
 from vidguard.video import open_source
 
 # These come as crops: one in which no face is found is taken whole. The others are cut again like any picture, so that
