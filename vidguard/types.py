@@ -363,6 +363,15 @@ class Report:
         for track in self.tracks:
             _require_cover(track, by_track[track.id])
 
+    def require_source(self, source: SourceInfo) -> None:
+        """Raise InputError for a source other than the report's, told by its bytes; a pipe's report names none."""
+        if self.source.sha256 is not None and source.sha256 != self.source.sha256:
+            seen = "has no digest" if source.sha256 is None else f"has {source.sha256[:12]}…"
+            raise InputError(
+                f"{source.name} isn't what the report was made from (SHA-256 {self.source.sha256[:12]}…, this {seen}): "
+                "the file is another one, or changed meanwhile; analyse it again"
+            )
+
     def to_json(self, *, indent: int | None = 2) -> str:
         """Serialise; `from_json` gives an equal report back."""
         return printable_json(_report_adapter().dump_json(self, indent=indent).decode())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from vidguard.config import STILL_SUFFIXES, VIDEO_SUFFIXES
+from vidguard.marks import is_own_overlay
 
 STDIN: Final = "-"
 MEDIA_SUFFIXES: Final = VIDEO_SUFFIXES | STILL_SUFFIXES
@@ -18,10 +19,11 @@ MEDIA_SUFFIXES: Final = VIDEO_SUFFIXES | STILL_SUFFIXES
 
 @dataclass(frozen=True)
 class Expanded:
-    """The files to analyse, in order and without repeats, and a line for each argument that gave none."""
+    """The files to analyse, in order and without repeats, a line for each argument that gave none, or not all."""
 
     files: tuple[Path, ...]
     problems: tuple[str, ...]
+    passed_over: tuple[str, ...]
     several: bool
     """Whether outputs are folders: more than one file was named, or a folder or glob that may hold any number."""
 
@@ -31,14 +33,22 @@ def expand(arguments: Iterable[str]) -> Expanded:
     arguments = tuple(arguments)
     files: dict[Path, Path] = {}
     problems: list[str] = []
+    passed_over: list[str] = []
     for argument in arguments:
         found = _files_of(argument)
+        own = set() if Path(argument).is_file() else {path for path in found if is_own_overlay(path)}
+        if own:
+            found = [path for path in found if path not in own]
+            passed_over.append(
+                f"{argument}: passed over {len(own)} that say they are overlays of vidguard, {min(own).name} first; "
+                "a file that is named itself is taken"
+            )
         if not found:
             problems.append(f"{argument}: {_why_nothing(argument)}")
         for path in found:
             files.setdefault(path.resolve(), path)
     several = len(arguments) > 1 or any(Path(a).is_dir() or _is_glob(a) for a in arguments)
-    return Expanded(tuple(files.values()), tuple(problems), several)
+    return Expanded(tuple(files.values()), tuple(problems), tuple(passed_over), several)
 
 
 def mirrored(files: Iterable[Path], folder: Path) -> dict[Path, Path]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from vidguard.cli.sources import expand
-from vidguard.cli.terminal import complain, out, reason
+from vidguard.cli.terminal import complain, defect, out
 from vidguard.errors import VidguardError
 from vidguard.text import printable
 
@@ -37,6 +37,7 @@ Exit codes:
 
 
 def triage(
+    context: typer.Context,
     sources: Annotated[
         list[str], typer.Argument(metavar="SOURCE", help="Files, folders (searched recursively) or quoted globs.")
     ],
@@ -60,8 +61,8 @@ def triage(
     if of not in ("fakes", "found"):
         raise typer.BadParameter("choose fakes or found", param_hint="--of")
     found = expand(sources)
-    for problem in found.problems:
-        complain(problem)
+    for line in (*found.problems, *found.passed_over):
+        complain(line)
     failed, to_check = len(found.problems), 0
     if found.files:
         import vidguard  # torch comes with it: not before the arguments are known to be good
@@ -75,9 +76,11 @@ def triage(
             except VidguardError as error:
                 failed += 1
                 complain(f"{file}: {error}")
-            except OSError as error:
+            except Exception as error:  # one upload that finds a defect must not take the others down
+                if context.obj.debug:
+                    raise
                 failed += 1
-                complain(reason(error, str(file)))
+                complain(f"{file}: {defect(error)}")
     raise typer.Exit(FAILED if failed else CHECK if to_check else 0)
 
 
@@ -88,6 +91,6 @@ def _one(detector: Detector, file: Path, misses: float, of: str, as_json: bool) 
         sys.stdout.write(answer.to_json(indent=None) + "\n")
         sys.stdout.flush()
     else:
-        line = f"{answer.outcome.value:8} {printable(str(file))}: {answer.why}"
+        line = f"{answer.outcome.value:8} {printable(str(file))}: {printable(answer.why)}"
         out().print(line, markup=False, soft_wrap=True)
     return answer.outcome.value == "check"

@@ -23,8 +23,7 @@ from vidguard.errors import ReportFormatError, WeightsError
 from vidguard.faces import FaceDetector, align_crops
 from vidguard.text import printable_json
 from vidguard.types import BoxXyxyPx, FrameBatch, SourceInfo, WeightsInfo
-from vidguard.video.keyframes import KeyFrameReader
-from vidguard.video.pillow_reader import PillowReader
+from vidguard.video import VideoReader
 from vidguard.weights import Passport, TriagePoint
 
 MIN_KEY_FRAMES: Final = 3
@@ -122,9 +121,7 @@ def choose_point(passport: Passport, misses: float, of: str) -> tuple[TriagePoin
     raise WeightsError(f"{passport.name} has no operating point for {misses:g} of {of}; it has {known}")
 
 
-def look(
-    reader: KeyFrameReader | PillowReader, detector: FaceDetector
-) -> Iterator[tuple[FrameBatch, list[BoxXyxyPx], Tensor]]:
+def look(reader: VideoReader, detector: FaceDetector) -> Iterator[tuple[FrameBatch, list[BoxXyxyPx], Tensor]]:
     """Each frame that the reader gives, with its faces' boxes and crops (K, 3, S, S) uint8, the largest first."""
     for batch in reader.batches():
         found = detector.detect(batch.frames)[0]
@@ -161,7 +158,7 @@ def decide(score: float | None, threshold: float, *, num_frames: int, is_still: 
 
 
 def examine(
-    reader: KeyFrameReader | PillowReader,
+    reader: VideoReader,
     judge: Judge,
     detector: FaceDetector,
     point: TriagePoint,

@@ -14,7 +14,7 @@ from vidguard.files import write_whole
 from vidguard.protocols.items import Item
 from vidguard.protocols.result import ScoredItem
 from vidguard.protocols.scores import Score
-from vidguard.text import printable_value
+from vidguard.text import printable
 
 SCORES_FILE: Final = "videos.csv"
 _COLUMNS: Final = (
@@ -55,7 +55,7 @@ def _row(scored: ScoredItem) -> tuple[object, ...]:
     people = _SEPARATOR.join(item.identities)
     about = (item.id, label, item.method, item.compression or "", item.source, people)
     prob = "" if score.fake_prob is None else repr(score.fake_prob)
-    return (*about, prob, score.status, round(score.seconds, 3), score.detail)
+    return (*about, prob, score.status, round(score.seconds, 3), printable(score.detail))
 
 
 def _scored(row: dict[str, str], path: Path) -> ScoredItem:
@@ -82,9 +82,9 @@ def _scored(row: dict[str, str], path: Path) -> ScoredItem:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table with its headings, whole or not at all; text is made printable."""
+    """Write a table with its headings, whole or not at all."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(columns)
-    writer.writerows(map(printable_value, row) for row in rows)
+    writer.writerows(rows)
     write_whole(path, text.getvalue().encode())

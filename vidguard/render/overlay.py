@@ -65,8 +65,8 @@ def save_overlay(
 
     source: what the report was made from. path: ``.mp4`` for a video (H.264, or MPEG-4 part 2 where PyAV was built
     without libx264; yuv420p, even sizes, times kept, no sound), ``.png`` for a still. progress: called with the
-    seconds done and the total, if known. Raises InputError where suffix and source don't fit, SourceError where the
-    source can't be read.
+    seconds done and the total, if known. Raises InputError where suffix and source don't fit or the source is another
+    than the report's, SourceError where it can't be read, OutputError where path can't be written.
     """
     target = Path(path)
     wanted = ".png" if report.source.kind == "image" else ".mp4"
@@ -77,6 +77,7 @@ def save_overlay(
         )
     painter = Painter(report)
     with open_source(source) as reader:
+        report.require_source(reader.info)
         if wanted == ".png":
             _save_still(reader, painter, target)
         else:

@@ -18,6 +18,7 @@ import torch
 
 from vidguard.config import Limits
 from vidguard.errors import BackendError, InputError
+from vidguard.video.guard import GuardedReader, reading
 from vidguard.video.reader import VideoReader
 from vidguard.video.sampler import FrameSampler
 from vidguard.video.source import Source
@@ -52,7 +53,8 @@ def open_source(
         raise BackendError(f"device {wanted} was asked for, but torch finds no CUDA device; use device='cpu'")
     opened = Source(source, limits)
     try:
-        return _open(opened, wanted, backend, limits)
+        with reading(opened):
+            return GuardedReader(_open(opened, wanted, backend, limits), opened)
     except BaseException:
         opened.close()
         raise

@@ -26,10 +26,12 @@ from vidguard.errors import InputError
 from vidguard.types import FrameBatch
 from vidguard.video.container import AV_TIME_BASE, choose_stream, decoder_options, open_container
 from vidguard.video.deinterlace import Deinterlacer
+from vidguard.video.guard import GuardedReader, reading
 from vidguard.video.limits import check_pixels
 from vidguard.video.picture import Picture, describe, early_end, promised_end_seconds, read_picture, stream_seconds
 from vidguard.video.pillow_reader import PillowReader, is_still_image, open_still
 from vidguard.video.pyav_software import SoftwareCanvas
+from vidguard.video.reader import VideoReader
 from vidguard.video.source import Source
 
 # Larger pictures are scaled down while they are converted: a face that is worth a look is still larger than its crop.
@@ -44,7 +46,7 @@ _CPU: Final = torch.device("cpu")
 
 def open_key_frames(
     source: str | Path | bytes | BinaryIO, *, max_frames: int, limits: Limits = _DEFAULT_LIMITS
-) -> KeyFrameReader | PillowReader:
+) -> VideoReader:
     """Open a path, bytes or binary file object for a look at no more than max_frames key frames, on the CPU.
 
     A still image, told by content, is read whole. Raises SourceError and LimitError as `open_source` does, and
@@ -54,16 +56,21 @@ def open_key_frames(
         raise InputError(f"max_frames must be at least 1, got {max_frames}")
     opened = Source(source, limits)
     try:
-        if is_still_image(opened):
-            return open_still(opened, _CPU, limits)
-        container = open_container(opened, limits)
-        try:
-            return KeyFrameReader(opened, container, max_frames=max_frames, limits=limits)
-        except BaseException:
-            container.close()
-            raise
+        with reading(opened):
+            return GuardedReader(_open(opened, max_frames, limits), opened)
     except BaseException:
         opened.close()
+        raise
+
+
+def _open(source: Source, max_frames: int, limits: Limits) -> KeyFrameReader | PillowReader:
+    if is_still_image(source):
+        return open_still(source, _CPU, limits)
+    container = open_container(source, limits)
+    try:
+        return KeyFrameReader(source, container, max_frames=max_frames, limits=limits)
+    except BaseException:
+        container.close()
         raise
 
 

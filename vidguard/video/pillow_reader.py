@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from io import BytesIO
@@ -25,7 +26,7 @@ from vidguard.video.source import Source
 _FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 _ISO_BRANDS: Final = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 # What Pillow's decoders raise for damaged data.
-_DAMAGE: Final = (OSError, SyntaxError, ValueError)
+_DAMAGE: Final = (OSError, SyntaxError, ValueError, RuntimeError, EOFError, ArithmeticError, LookupError, struct.error)
 _JPEG_END: Final = b"\xff\xd9"
 _EXIF_ORIENTATION: Final = 0x0112
 _EXIF_ROTATION_DEGREES: Final = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}

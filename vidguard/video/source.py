@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import stat
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from vidguard.config import Limits
 from vidguard.errors import InputError, LimitError, SourceError
+from vidguard.video.hashed import HashedFile
 
 _HEAD_BYTES: Final = 64
-_CHUNK_BYTES: Final = 1 << 20
+# Opening a FIFO that took the file's place would wait for ever without it.
+_NOT_WAITING: Final = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class Stream:
@@ -71,7 +72,7 @@ class Source:
     """A path, bytes or binary file object that is there, isn't empty and keeps within max_bytes.
 
     A file object is read from its beginning if it can seek, else from where it stands; it's never closed here.
-    ``size_bytes`` and ``sha256`` are None for a pipe.
+    ``size_bytes`` and ``sha256`` are None for a pipe. What decoders get is what was hashed: see `HashedFile`.
     """
 
     def __init__(self, given: str | Path | bytes | BinaryIO, limits: Limits) -> None:
@@ -82,6 +83,7 @@ class Source:
         self.size_bytes: int | None = None
         self.sha256: str | None = None
         self._stream: Stream | None = None
+        self._hashed: HashedFile | None = None
         if isinstance(given, (str, Path)):
             self.path = _regular_file(given)
             self.name = _shown_name(self.path)
@@ -108,8 +110,8 @@ class Source:
                     f"{self.name} has {self.size_bytes} bytes, more than max_bytes={self._limits.max_bytes}; "
                     "raise the limit or pass a smaller file"
                 )
-            self.sha256 = _sha256(self._file)
-            self._file.seek(0)
+            self._hashed = HashedFile(self._file, self.size_bytes, self.name)
+            self.sha256, self._file = self._hashed.sha256, cast(BinaryIO, self._hashed)
         self.head = _read_head(self._file)
         if not self.head:
             raise SourceError(f"{self.name} is empty (0 bytes); pass a video or an image")
@@ -126,6 +128,11 @@ class Source:
             name=self.name,
         )
         return self._stream
+
+    def require_unchanged(self) -> None:
+        """Raise SourceError if what was read is, so far, not what was hashed."""
+        if self._hashed is not None:
+            self._hashed.require_unchanged()
 
     @property
     def was_cut(self) -> bool:
@@ -172,9 +179,13 @@ def _shown_name(path: Path) -> str:
 
 def _open(path: Path) -> BinaryIO:
     try:
-        return path.open("rb")
+        file = os.fdopen(os.open(path, os.O_RDONLY | _NOT_WAITING), "rb")
     except OSError as error:
         raise SourceError(f"can't read {path}: {error}") from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise SourceError(f"{path} is no longer a regular file; pass one that stays")
+    return file
 
 
 def _binary(given: object) -> BinaryIO:
@@ -183,13 +194,6 @@ def _binary(given: object) -> BinaryIO:
     if not all(hasattr(given, method) for method in ("read", "seekable")):
         raise InputError(f"a source is a path, bytes or a binary file object, not {type(given).__name__}")
     return given  # type: ignore[return-value]  # structurally checked: only read, seek, tell and seekable are used
-
-
-def _sha256(file: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while chunk := file.read(_CHUNK_BYTES):
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _read_head(file: BinaryIO) -> bytes:
