@@ -156,7 +156,10 @@ def test_a_full_disk_is_told_with_the_path_and_leaves_nothing(tmp_path, write, f
     (tmp_path / TARGET).write_bytes(b"old")
     with pytest.raises(OutputError) as told:
         write(tmp_path / TARGET)
-    assert str(told.value) == f"{tmp_path / TARGET} can't be written: File too large"
+    assert (
+        str(told.value)
+        == f"{tmp_path / TARGET} can't be written: File too large; free some space there or give another path"
+    )
     assert (tmp_path / TARGET).read_bytes() == b"old"
     assert left_in(tmp_path) == [TARGET]
 

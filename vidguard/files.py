@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import stat
@@ -14,8 +15,10 @@ from typing import BinaryIO, Final
 from vidguard.errors import OutputError
 from vidguard.text import printable
 
+_LOG = logging.getLogger(__name__)
 MAX_NAME_BYTES: Final = 255
 """Of one name, on every file system in common use."""
+_ADVICE: Final = "free some space there or give another path"
 _EXCLUSIVE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -45,10 +48,11 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         require_replaceable(target)  # once more: what took minutes to make must not end on what came there meanwhile
         partial.replace(target)
+        _LOG.debug("wrote %s", printable(str(target)))
     except OSError as error:
         if isinstance(error, OutputError) or not _is_about(error, partial):
             raise
-        raise OutputError(f"{printable(str(target))} can't be written: {error.strerror or error}") from error
+        raise OutputError(f"{printable(str(target))} can't be written: {error.strerror or error}; {_ADVICE}") from error
     finally:
         with suppress(OSError):
             partial.unlink()
@@ -62,7 +66,9 @@ def require_replaceable(path: Path) -> os.stat_result | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:  # no permission, a name too long, a zero byte in it
-        raise OutputError(f"{shown} can't be written: {getattr(error, 'strerror', None) or error}") from error
+        raise OutputError(
+            f"{shown} can't be written: {getattr(error, 'strerror', None) or error}; {_ADVICE}"
+        ) from error
     if stat.S_ISREG(found.st_mode):
         return found
     if stat.S_ISLNK(found.st_mode):
@@ -78,7 +84,7 @@ def make_folders(root: Path, below: Path) -> None:
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{printable(str(folder))} can't be made: {error.strerror}") from error
+            raise OutputError(f"{printable(str(folder))} can't be made: {error.strerror}; {_ADVICE}") from error
         if folder.is_symlink():
             raise OutputError(f"{printable(str(folder))} is a symbolic link; outputs follow none: remove it")
 

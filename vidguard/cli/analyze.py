@@ -14,7 +14,7 @@ import typer
 
 from vidguard.cli.outputs import Outputs
 from vidguard.cli.sources import STDIN, Expanded, expand
-from vidguard.cli.terminal import complain, defect, err, out, progress_bar, reason
+from vidguard.cli.terminal import complain, defect, err, note, out, progress_bar, reason
 from vidguard.errors import LimitError, VidguardError
 
 if TYPE_CHECKING:
@@ -110,8 +110,10 @@ def analyze(
     outputs.check()
     config = _config(fps, segment_seconds, error_rate)
     tally = Tally(failed=len(found.problems))
-    for line in (*found.problems, *found.passed_over):
-        complain(line)
+    for line in found.passed_over:
+        note(line)
+    for problem in found.problems:
+        complain(problem)
     if found.files or sources == [STDIN]:
         detector = _load(weights, device, config)
         _Run(detector, config, backend, outputs, found.files, explain, quiet, context.obj.debug, tally).all()

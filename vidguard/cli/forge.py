@@ -9,7 +9,7 @@ import typer
 
 from vidguard.cli.outputs import SameFiles
 from vidguard.cli.sources import Expanded, expand, mirrored
-from vidguard.cli.terminal import complain, count_bar, defect, out, reason
+from vidguard.cli.terminal import complain, count_bar, defect, note, out, reason
 from vidguard.errors import VidguardError
 from vidguard.files import fitting_name
 from vidguard.text import printable
@@ -81,8 +81,10 @@ def forge(
     found = expand(sources)
     targets = _targets(found, target)
     _keep_apart(found, targets, donor, preview)
-    for line in (*found.problems, *found.passed_over):
-        complain(line)
+    for line in found.passed_over:
+        note(line)
+    for problem in found.problems:
+        complain(problem)
     failed = len(found.problems)
     if found.files:
         forger = Forger(order, donor, with_meshes=_wants_meshes(kind, preview))

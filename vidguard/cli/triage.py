@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from vidguard.cli.sources import expand
-from vidguard.cli.terminal import complain, defect, out
+from vidguard.cli.terminal import complain, defect, note, out
 from vidguard.errors import VidguardError
 from vidguard.text import printable
 
@@ -61,8 +61,10 @@ def triage(
     if of not in ("fakes", "found"):
         raise typer.BadParameter("choose fakes or found", param_hint="--of")
     found = expand(sources)
-    for line in (*found.problems, *found.passed_over):
-        complain(line)
+    for line in found.passed_over:
+        note(line)
+    for problem in found.problems:
+        complain(problem)
     failed, to_check = len(found.problems), 0
     if found.files:
         import vidguard  # torch comes with it: not before the arguments are known to be good

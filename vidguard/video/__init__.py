@@ -11,6 +11,7 @@ composited on black in stills.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -18,6 +19,7 @@ import torch
 
 from vidguard.config import Limits
 from vidguard.errors import BackendError, InputError
+from vidguard.text import printable
 from vidguard.video.guard import GuardedReader, reading
 from vidguard.video.reader import VideoReader
 from vidguard.video.sampler import FrameSampler
@@ -27,6 +29,7 @@ from vidguard.video.writer import TimedImage, write_picture, write_video
 __all__ = ["BACKENDS", "FrameSampler", "TimedImage", "VideoReader", "open_source", "write_picture", "write_video"]
 
 BACKENDS: Final = ("pyav", "pyav-nvdec", "decord", "pillow")
+_LOG = logging.getLogger(__name__)
 _DEFAULT_LIMITS: Final = Limits()
 
 
@@ -54,7 +57,13 @@ def open_source(
     opened = Source(source, limits)
     try:
         with reading(opened):
-            return GuardedReader(_open(opened, wanted, backend, limits), opened)
+            reader = GuardedReader(_open(opened, wanted, backend, limits), opened)
+        info = reader.info
+        _LOG.debug(
+            "%s: opened by %s, %s %s, %sx%s",
+            *(printable(info.name), reader.backend, info.container, info.codec, info.width, info.height),
+        )
+        return reader
     except BaseException:
         opened.close()
         raise
@@ -80,4 +89,5 @@ def _open(source: Source, device: torch.device, backend: str | None, limits: Lim
     except BackendError as why:
         if backend is not None:
             raise
+        _LOG.info("%s: decoded in software: %s", printable(source.name), printable(str(why)))
         return open_software(source, device, limits, notes=(f"decoded in software: {why}",))
