@@ -148,6 +148,31 @@ def test_a_disk_that_fails_is_a_source_error(noise, reads, read) -> None:
         read(Failing(noise, reads))
 
 
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "Input/output error"), ValueError("I/O operation on closed file")]
+)
+@pytest.mark.parametrize("method", ["read", "seek", "seekable"])
+@both
+def test_a_file_object_that_fails_at_once_is_a_source_error(noise, monkeypatch, error, method, read) -> None:
+    class Given(io.BytesIO):
+        pass
+
+    monkeypatch.setattr(Given, method, raising(error))
+    with pytest.raises(SourceError, match=r"<file object>"):
+        read(Given(noise))
+
+
+@both
+def test_a_pipe_that_fails_is_a_source_error(noise, read) -> None:
+    class Pipe(Failing):
+        def seekable(self) -> bool:
+            return False
+
+    for reads in range(4):
+        with pytest.raises(SourceError, match=r"<file object>"):
+            read(Pipe(noise, reads))
+
+
 @pytest.mark.parametrize("side", [2, 4, 8])
 @both
 def test_the_smallest_interlaced_pictures_are_read_or_refused(side, read) -> None:

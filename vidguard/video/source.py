@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, cast
 
 from vidguard.config import Limits
-from vidguard.errors import InputError, LimitError, SourceError
+from vidguard.errors import InputError, LimitError, SourceError, VidguardError
 from vidguard.video.hashed import HashedFile
 
 _HEAD_BYTES: Final = 64
@@ -97,8 +97,12 @@ class Source:
         try:
             self.seekable = self._file.seekable()
             self._measure()
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, Exception) and not isinstance(
+                error, VidguardError
+            ):  # a caller's object may do anything
+                raise SourceError(f"reading {self.name} failed: {error or type(error).__name__}; try again") from error
             raise
 
     def _measure(self) -> None:
