@@ -101,7 +101,8 @@ class AnalysisConfig:
     bridge_seconds: float = 0.3
     """A face missed for no longer than this counts as visible all along: detectors blink, heads don't vanish."""
     min_track_frames: int = 2
-    """A video's face seen clearly in fewer analysed frames isn't judged: it may be no face at all."""
+    """A video's face seen clearly in fewer looks isn't judged: it may be no face at all. A frame that stays on screen
+    is looked at at every step of `frames_per_second`."""
     clear_detection_prob: float = 0.97
     """From which `detection_prob` on a sighting is a clear one. Hands and folds that MTCNN takes for faces, mostly for
     a moment, seldom reach it; faces that can be judged nearly all do (`benchmarks/accuracy/false_faces.py`)."""

@@ -84,6 +84,16 @@ class FrameBatch:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class PictureSize:
+    """The upright size that the picture has from a moment on, in pixels."""
+
+    start: float
+    """In seconds, of the container's time."""
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, config=_STRICT)
 class SourceInfo:
     """What the container says of the source, before and beside what decoding finds out."""
 
@@ -94,13 +104,20 @@ class SourceInfo:
     codec: str | None = None
     pixel_format: str | None = None
     width: int | None = None
-    """Upright width in pixels (after rotation)."""
+    """Upright width in pixels (after rotation); of the first frame, where it changes on the way."""
     height: int | None = None
+    sizes: tuple[PictureSize, ...] = ()
+    """Every size that the picture had, in order of time, the first among them; empty where it never changes.
+
+    Boxes and landmarks are in pixels of the size at their time."""
     rotation_degrees: int = 0
     """Clockwise turn, a multiple of 90, that was applied to show the picture upright."""
     frame_rate: float | None = None
     """Average frames per second by the header; None for stills and unknown rates."""
     start_seconds: float = 0.0
+    """When the first frame is shown, by the container's own clock, which all times of a report go by."""
+    origin_seconds: float = 0.0
+    """Where the container's own clock stands at the start of the file. People count from there, as players do."""
     duration_seconds: float | None = None
     num_frames_header: int | None = None
     size_bytes: int | None = None
@@ -124,6 +141,10 @@ class Quality:
     yaw_degrees: float
     """Rough left/right turn estimated from the five landmarks; 0 is frontal."""
     roll_degrees: float
+    detail: float | None = None
+    """How much finer structure there is than a blur leaves, in the direction where there is least: 1.1 (smeared, by
+    motion too, or enlarged from very little) to about 6. Unlike sharpness it hardly depends on contrast and noise. None
+    in older reports."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -206,7 +227,8 @@ class Segment(Interval):
     fake_prob: Probability | None
     """None where no frame of the stretch was good enough to judge."""
     num_frames: int
-    """Analysed frames that carry the probability."""
+    """Looks at frames that carry the probability: a frame that stays on screen is looked at again and again, as often
+    as the frames that would repeat it at a constant rate."""
     decision: Label | None = None
     """By bounds of its own, which keep to the same error rate for stretches."""
 
@@ -267,7 +289,7 @@ class Coverage:
     num_frames_decoded: int
     num_frames_analysed: int
     seconds: float
-    """Time covered by the analysed frames."""
+    """Time for which the analysed frames are shown, each until the next one, for 600 s at most."""
     seconds_with_face: float
     seconds_judged: float
 

@@ -14,6 +14,7 @@ from vidguard.errors import InputError, SourceError
 from vidguard.marks import is_own_overlay
 from vidguard.render.overlay import Painter, save_overlay
 from vidguard.render.scale import UNJUDGED_RGB, rgb
+from vidguard.types import PictureSize
 
 WIDTH, HEIGHT = 1280, 720
 
@@ -56,12 +57,13 @@ def test_overlay_keeps_times_and_colours_boxes_by_segment(clip, tmp_path):
     calls = []
     save_overlay(clip, of(two_faces(), clip), target, progress=lambda done, total: calls.append((done, total)))
     before, after = decoded(clip), decoded(target)
-    assert [t for t, _ in after] == pytest.approx([t for t, _ in before], abs=1e-3)
+    origin = before[0][0]
+    assert [t + origin for t, _ in after] == pytest.approx([t for t, _ in before], abs=1e-3)
     with av.open(str(target)) as container:
         assert container.streams.video[0].codec_context.colorspace == 1, "BT.709, said so"
     assert calls
     assert [d for d, _ in calls] == sorted(d for d, _ in calls)
-    for time, picture in after:
+    for time, picture in ((t + origin, picture) for t, picture in after):
         assert picture.shape[1] == WIDTH
         assert picture.shape[0] > HEIGHT, "the strip is added, it covers nothing"
         # The box of face 2 spans x 700+5t .. 820+5t, y 80 .. 230; look at the middle of its left edge.
@@ -144,3 +146,18 @@ def test_overlays_say_that_they_are(clip, tmp_path):
     save_overlay(picture, of(still(0.88), picture), tmp_path / "portrait.png.overlay.png")
     own = {path.name for path in tmp_path.iterdir() if is_own_overlay(path)}
     assert own == {"clip.mp4.overlay.mp4", "portrait.png.overlay.png"}
+
+
+def test_overlay_fits_every_size_into_the_largest_and_counts_from_the_start(tmp_path):
+    """A report of a clip that starts at an hour, 640x360 first and 360x640 after."""
+    report = two_faces()
+    start = 3600.0 + report.source.start_seconds
+    sizes = (PictureSize(start, 640, 360), PictureSize(start + 5.0, 360, 640))
+    source = replace(report.source, width=640, height=360, sizes=sizes, start_seconds=start, origin_seconds=start)
+    painter = Painter(replace(report, source=source))
+    wide = painter.paint(np.full((360, 640, 3), 90, np.uint8), start)
+    tall = painter.paint(np.full((640, 360, 3), 90, np.uint8), start + 5.0)
+    assert wide.shape == tall.shape
+    assert wide.shape[1] == 640
+    assert wide[:640].any((1, 2)).tolist() == [False] * 140 + [True] * 360 + [False] * 140
+    assert tall[:640].any((0, 2)).tolist() == [False] * 140 + [True] * 360 + [False] * 140

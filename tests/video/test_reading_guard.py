@@ -173,6 +173,19 @@ def test_a_pipe_that_fails_is_a_source_error(noise, read) -> None:
             read(Pipe(noise, reads))
 
 
+@both
+def test_a_pipe_that_gives_more_than_it_was_asked_for_is_a_source_error(noise, read) -> None:
+    class Generous(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(size if size is None or size < 100 else size + 1)
+
+    with pytest.raises(SourceError, match="more bytes than it was asked for"):
+        read(Generous(noise))
+
+
 @pytest.mark.parametrize("side", [2, 4, 8])
 @both
 def test_the_smallest_interlaced_pictures_are_read_or_refused(side, read) -> None:

@@ -344,3 +344,13 @@ def test_the_gpu_agrees_with_the_cpu() -> None:
     assert [t for t, _ in on_gpu] == [t for t, _ in on_cpu]
     for (_, ours), (_, reference) in zip(on_gpu, on_cpu):
         assert (ours.int() - reference.int()).abs().float().mean() < 2
+
+
+@pytest.mark.parametrize(("container", "start"), [("mpegts", 80_001), ("matroska", 3_600), ("mp4", 10)])
+def test_the_length_and_the_origin_of_a_file_that_starts_late(container: str, start: int) -> None:
+    pts = [1000 * start + 100 * index for index in range(30)]
+    with open_source(media.encode(media.frames(30), container=container, pts=pts)) as reader:
+        times = [time - reader.info.origin_seconds for batch in reader.batches() for time in batch.pts_seconds]
+        assert not reader.damaged, reader.notes
+        assert reader.info.duration_seconds == pytest.approx(3.0, abs=0.11)
+    assert times == pytest.approx([k / 10 for k in range(30)], abs=2e-3)

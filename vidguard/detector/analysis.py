@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -13,16 +14,32 @@ from vidguard.calibration import DecisionRule
 from vidguard.config import AnalysisConfig
 from vidguard.detector.judge import Judge
 from vidguard.detector.record import Sighting, TrackRecord, observation, thumbnail_jpeg
+from vidguard.detector.still import StillAnswer, judge_still
 from vidguard.encoders import CROP
 from vidguard.errors import InputError
 from vidguard.faces import FaceDetector, FaceFollower, FollowedFace, align_crops, measure_quality
 from vidguard.segments import SegmentBuilder
 from vidguard.temporal import FrameTokens, TemporalOutput, WindowedJudge
-from vidguard.types import FrameBatch, Segment, Thumbnail
+from vidguard.types import FrameBatch, Interval, Segment, Thumbnail
 from vidguard.video import FrameSampler
 from vidguard.weights import Calibration
 
 _CHUNK: Final = 8  # frames worked on at once; fixed, so that an answer never depends on how frames were handed over
+HOLD_SECONDS: Final = 600.0
+"""A frame speaks for the time it is shown, but for no longer: a clock that leaps isn't a picture that stays."""
+# A frame shown for longer, and for more than two steps of the analysis, is looked at again at each step, as the frames
+# that repeat it in a file of constant rate are. Of two frames no further apart something may have been shown between.
+_STAYS_SECONDS: Final = 0.5
+_STAYS_STEPS: Final = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class _TimedFrame:
+    """A frame (3, H, W) that is shown for [start, end) seconds."""
+
+    pixels: Tensor
+    start: float
+    end: float
 
 
 class Analysis:
@@ -46,69 +63,128 @@ class Analysis:
         self.records: dict[int, TrackRecord] = {}
         self.frames_analysed = 0
         self.seconds = 0.0
+        self.still: StillAnswer | None = None
+        """Instead of records, after the end: what was judged as a still, for there was one frame, at one moment."""
         self._keep_history = keep_history
         self._judge, self._calibration, self._rule = judge, calibration, rule
-        self._follower = FaceFollower(face_detector, config.faces)
-        self._sampler = FrameSampler(config.frames_per_second)
-        self._waiting: list[tuple[Tensor, float]] = []
-        self._open_frame: tuple[float, list[Sighting]] | None = None
+        self._faces, self._follower = face_detector, FaceFollower(face_detector, config.faces)
+        self._sampler = FrameSampler[Tensor](config.frames_per_second)
+        self._shown: tuple[Tensor, float] | None = None
+        self._waiting: list[_TimedFrame] = []
         self._last_step = min(1.0 / config.frames_per_second, config.faces.max_gap_seconds)
+        self._num_held_longest = 0
         self._alive: set[int] = set()
         self._size: tuple[int, ...] | None = None
         self._last_time = float("-inf")
-        self._shown: list[tuple[float, Thumbnail]] = []
+        self._thumbnails: list[tuple[float, Thumbnail]] = []
 
     def push(self, batch: FrameBatch) -> list[Segment]:
-        """Take the next frames (any number, any rate); returns the segments that became final."""
+        """Take the next frames (any number, any rate, any size); returns the segments that became final."""
         segments: list[Segment] = []
         size = tuple(batch.frames.shape[2:])
-        if self._size not in (None, size):
-            raise InputError(f"all frames of a stream must be of one size; {self._size} became {size}")
+        if self._waiting and self._size != size:  # frames of one size are worked on at once
+            segments += self._work()
         self._size = size
         for frame, time in zip(batch.frames, batch.pts_seconds):
             if time <= self._last_time:
                 raise InputError(f"frame times must increase strictly; {time} s came after {self._last_time} s")
             self._last_time = time
-            if self._sampler.wants(time):
-                # a copy: callers reuse their frame buffers, and a view would keep a whole batch alive
-                self._waiting.append((frame.clone(), time))
-            if len(self._waiting) == _CHUNK:
-                segments += self._work()
+            for taken in self._sampler.push(frame, time):
+                segments += self._take(*taken)
+        if self._sampler.passed_over is not None:
+            frame, time = self._sampler.passed_over
+            self._sampler.passed_over = frame.clone(), time  # see _take
         return segments
 
-    def finish(self) -> list[Segment]:
-        """End the stream; returns the remaining segments."""
-        segments = self._work() if self._waiting else []
-        if self._open_frame is not None:
-            self._settle(self._open_frame[0] + self._last_step)
+    def finish(self, end_seconds: float | None = None) -> list[Segment]:
+        """End the stream; returns the remaining segments.
+
+        end_seconds: when the last frame handed in stops being shown; None: unknown, it then speaks for as long as the
+        one before, for `FaceConfig.max_gap_seconds` at most. A single frame that isn't known to stay is judged as a
+        still: see `still`.
+        """
+        segments: list[Segment] = []
+        for taken in self._sampler.finish(end_seconds):
+            segments += self._take(*taken)
+        if self._shown is not None:
+            time = self._shown[1]
+            if end_seconds is None or end_seconds <= time:
+                end_seconds = time + min(self._last_step, self.config.faces.max_gap_seconds)
+            self._show_until(end_seconds)
+            if self.frames_analysed == 0 and len(self._waiting) == len(self._look_times(self._waiting[0])) == 1:
+                return self._judge_still(self._waiting.pop())
+            segments += self._work()
         for track_id in sorted(self._alive):
             segments += self._end_track(track_id)
         return segments
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the answer doesn't rest on, in sentences."""
+        if not self._num_held_longest:
+            return ()
+        return (
+            f"a frame speaks for {HOLD_SECONDS:g} s at most: {self._num_held_longest} stayed for longer, "
+            "and what they showed after that isn't counted",
+        )
+
     def thumbnails(self) -> tuple[Thumbnail, ...]:
         """At most config.max_thumbnails, the most suspicious ones, in order of time."""
         self._gather_thumbnails(most=self.config.max_thumbnails)
-        return tuple(sorted((t for _, t in self._shown), key=lambda t: (t.time, t.track_id)))
+        return tuple(sorted((t for _, t in self._thumbnails), key=lambda t: (t.time, t.track_id)))
 
     def _gather_thumbnails(self, *, most: int) -> None:
         for record in self.records.values():
             if record.judged is not None:
                 # what isn't judged comes last
-                self._shown += [(logit if record.judged else -math.inf, shown) for logit, shown in record.thumbnails]
+                for logit, shown in record.thumbnails:
+                    self._thumbnails.append((logit if record.judged else -math.inf, shown))
                 record.thumbnails.clear()
-        if len(self._shown) > most:
-            self._shown = sorted(self._shown, key=lambda pair: -pair[0])[: self.config.max_thumbnails]
+        if len(self._thumbnails) > most:
+            self._thumbnails = sorted(self._thumbnails, key=lambda pair: -pair[0])[: self.config.max_thumbnails]
+
+    def _judge_still(self, frame: _TimedFrame) -> list[Segment]:
+        """The one frame there is, by the frame calibration: a track would take two sightings."""
+        self.frames_analysed, self.seconds = 1, frame.end - frame.start
+        shown = Interval(frame.start, frame.end)
+        pixels = frame.pixels[None].to(self._judge.device)
+        self.still = judge_still(pixels, shown, self._judge, self._calibration, self._rule, self._faces, self.config)
+        return list(self.still.segments)
+
+    def _take(self, frame: Tensor, time: float) -> list[Segment]:
+        """A frame to be analysed: how long the one before is shown is known now."""
+        segments: list[Segment] = []
+        if self._shown is not None:
+            self._show_until(time)
+            if len(self._waiting) == _CHUNK:
+                segments = self._work()
+        # a copy: callers reuse their frame buffers, and a view would keep a whole batch alive
+        self._shown = frame.clone(), time
+        return segments
+
+    def _show_until(self, end: float) -> None:
+        assert self._shown is not None
+        frame, start = self._shown
+        self._num_held_longest += end - start > HOLD_SECONDS
+        self._last_step = min(end - start, HOLD_SECONDS)
+        self._waiting.append(_TimedFrame(frame, start, start + self._last_step))
+        self._shown = None
 
     def _work(self) -> list[Segment]:
-        frames = torch.stack([frame for frame, _ in self._waiting]).to(self._judge.device)
-        times = tuple(time for _, time in self._waiting)
-        self._waiting.clear()
-        sightings = self._look(frames, self._follower.push(FrameBatch(frames, times)))
-        for time, seen in zip(times, sightings):
-            if self._open_frame is not None:
-                self._settle(time)
-            self._open_frame = (time, seen)
-        self.frames_analysed += len(times)
+        """Follow, encode and record the faces of the frames that wait."""
+        waiting, self._waiting = self._waiting, []
+        looks = [self._look_times(frame) for frame in waiting]
+        for part in _parts([len(times) > 1 for times in looks]):
+            frames = torch.stack([frame.pixels for frame in waiting[part]]).to(self._judge.device)
+            batch = FrameBatch(frames, tuple(frame.start for frame in waiting[part]))
+            sightings = self._look(frames, self._follower.push(batch))
+            for frame, times, seen in zip(waiting[part], looks[part], sightings):
+                for time, end in zip(times, [*times[1:], frame.end]):
+                    self._record([sighting.at(time) for sighting in seen], time, end)
+                self.seconds += frame.end - frame.start
+            for time in looks[part.stop - 1][1:]:
+                self._follower.hold(time)
+        self.frames_analysed += len(waiting)
         segments: list[Segment] = []
         for track_id in sorted(self._alive - self._follower.alive_track_ids):
             segments += self._end_track(track_id)
@@ -116,6 +192,13 @@ class Analysis:
             segments += self.records[track_id].take()
         self._gather_thumbnails(most=2 * self.config.max_thumbnails)  # sorted now and then, not at every chunk
         return segments
+
+    def _look_times(self, frame: _TimedFrame) -> list[float]:
+        """When a frame is looked at: as it appears and, where it stays, at every step of the analysis."""
+        seconds, rate = frame.end - frame.start, self.config.frames_per_second
+        if seconds <= max(_STAYS_SECONDS, _STAYS_STEPS / rate):
+            return [frame.start]
+        return [frame.start + k / rate for k in range(round(seconds * rate))]
 
     def _look(self, frames: Tensor, followed: Sequence[Sequence[FollowedFace]]) -> list[list[Sighting]]:
         """Crop, measure and encode all faces of a chunk at once."""
@@ -140,18 +223,13 @@ class Analysis:
             )
         return result
 
-    def _settle(self, next_time: float) -> None:
-        """The open frame's stretch is known now: it lasts until the next frame, within reason."""
-        assert self._open_frame is not None
-        time, sightings = self._open_frame
-        self._open_frame = None
-        self._last_step = min(next_time - time, self.config.faces.max_gap_seconds)
-        self.seconds += self._last_step
+    def _record(self, sightings: Sequence[Sighting], start: float, end: float) -> None:
+        """Keep what one look found; it speaks for [start, end) seconds."""
         for sighting in sightings:
             if sighting.track_id not in self.records:
                 self.records[sighting.track_id] = self._new_record(sighting.track_id)
                 self._alive.add(sighting.track_id)
-            self.records[sighting.track_id].add(sighting, time, time + self._last_step)
+            self.records[sighting.track_id].add(sighting, start, end)
 
     def _new_record(self, track_id: int) -> TrackRecord:
         return TrackRecord(
@@ -179,3 +257,12 @@ class Analysis:
     ) -> TemporalOutput:
         output: TemporalOutput = self._judge.temporal(embeddings, frame_logits, times, valid)
         return output
+
+
+def _parts(stays: Sequence[bool]) -> Iterator[slice]:
+    """Consecutive stretches of frames, each up to one that stays."""
+    start = 0
+    for index, last in enumerate(stays, 1):
+        if last or index == len(stays):
+            yield slice(start, index)
+            start = index

@@ -24,7 +24,7 @@ from vidguard.detector.analysis import Analysis
 from vidguard.detector.explain import explain
 from vidguard.detector.judge import load_judge
 from vidguard.detector.record import TrackRecord, probability
-from vidguard.detector.still import judge_still
+from vidguard.detector.still import StillAnswer, judge_still
 from vidguard.detector.triage import Triage, choose_point, examine, quick_detector
 from vidguard.detector.verdict import decide, video_logit
 from vidguard.errors import BackendError, InputError
@@ -37,6 +37,7 @@ from vidguard.types import (
     EngineInfo,
     Finding,
     FrameBatch,
+    Interval,
     Report,
     Segment,
     Status,
@@ -54,6 +55,7 @@ _P = ParamSpec("_P")
 _Answer = TypeVar("_Answer", Report, Triage)
 _LOG = logging.getLogger(__name__)
 _STILL_NOTE: Final = "a still image: one frame, judged alone; there is no temporal part"
+_ONE_FRAME_NOTE: Final = "a video of one frame: judged alone, as a still is; there is no temporal part"
 
 
 def load(name: str | None = None, *, device: str | None = None, config: AnalysisConfig | None = None) -> Detector:
@@ -143,7 +145,9 @@ class Detector:
                 segments += analysis.push(batch)
                 if progress is not None:
                     progress(batch.pts_seconds[-1] - reader.info.start_seconds, reader.info.duration_seconds)
-            segments += analysis.finish()
+            segments += analysis.finish(reader.end_seconds)
+            if analysis.still is not None:
+                return self._still_report(reader, analysis.still, _ONE_FRAME_NOTE, analysis.seconds)
             return self._report(reader, analysis, segments)
 
     def explain(self, source: Source, report: Report) -> Report:
@@ -172,8 +176,8 @@ class Detector:
 
         A face's first ones wait until it has been seen clearly.
 
-        frames: pairs (frame, pts in seconds), frame uint8 RGB, upright, (H, W, 3) or (3, H, W), array or tensor, all of
-        one size, times strictly increasing; or whole FrameBatches. Hand in every frame: sampling is done here, by time.
+        frames: pairs (frame, pts in seconds), frame uint8 RGB, upright, (H, W, 3) or (3, H, W), array or tensor,
+        times strictly increasing; or whole FrameBatches. Hand in every frame: sampling is done here, by time.
         The segments equal those of `analyze` on the same frames, sorted by when they became final.
         """
         analysis = self._start(keep_history=False)
@@ -196,36 +200,42 @@ class Detector:
         return Analysis(self.judge, calibration, self._rule, faces, self.config, keep_history=keep_history)
 
     def _analyze_still(self, reader: VideoReader) -> Report:
-        frames = [batch.frames for batch in reader.batches()]
-        calibration, rule = self.passport.calibration, self._rule
-        tracks, segments, thumbnails, fake_prob = judge_still(
-            frames, self.judge, calibration, rule, self._face_detector, self.config
-        )
-        status = _status(reader.damaged, len(frames), tracks, fake_prob)
+        frame = next((batch.frames for batch in reader.batches()), None)
+        if frame is None:
+            return self._still_report(reader, StillAnswer(), _STILL_NOTE, 0.0)
+        calibration, faces = self.passport.calibration, self._face_detector
+        nominal = Interval(0.0, self.config.segment_seconds)  # a still has no duration
+        answer = judge_still(frame, nominal, self.judge, calibration, self._rule, faces, self.config)
+        return self._still_report(reader, answer, _STILL_NOTE, 0.0)
+
+    def _still_report(self, reader: VideoReader, answer: StillAnswer, note: str, seconds: float) -> Report:
+        """Of one frame, shown for so many seconds; not one decoded where the reader has none."""
+        tracks, fake_prob, rule = answer.tracks, answer.fake_prob, self._rule
+        status = _status(reader.damaged, reader.num_frames_decoded, tracks, fake_prob)
         # a still is judged by the frame calibration, so it is flagged by the frame threshold
-        threshold = rule.frame.manipulated_from if rule else calibration.frame_threshold
+        threshold = rule.frame.manipulated_from if rule else self.passport.calibration.frame_threshold
         weights = replace(self.weights, threshold=threshold, segment_threshold=threshold, finding_threshold=None)
         return Report(
             status=status,
             fake_prob=fake_prob,
-            explanation=_explain(status, tracks, _STILL_NOTE),
+            explanation=_explain(status, tracks, note),
             source=reader.info,
             coverage=Coverage(
-                num_frames_decoded=len(frames),
-                num_frames_analysed=len(frames),
-                seconds=0,
-                seconds_with_face=0,
-                seconds_judged=0,
+                num_frames_decoded=reader.num_frames_decoded,
+                num_frames_analysed=min(reader.num_frames_decoded, 1),
+                seconds=seconds,
+                seconds_with_face=seconds if tracks else 0,
+                seconds_judged=seconds if fake_prob is not None else 0,
             ),
             weights=weights,
-            engine=self._engine(reader, (_STILL_NOTE,)),
+            engine=self._engine(reader, (note,)),
             settings=self.config.as_dict(),
             tracks=tracks,
-            segments=segments,
+            segments=answer.segments,
             findings=tuple(
-                replace(found, kind=tracks[found.track_id].kind) for found in merge_findings(segments, threshold)
+                replace(found, kind=tracks[found.track_id].kind) for found in merge_findings(answer.segments, threshold)
             ),
-            thumbnails=thumbnails,
+            thumbnails=answer.thumbnails,
             decision=self._decision(rule.frame if rule else None, fake_prob, tracks),
         )
 
@@ -252,7 +262,7 @@ class Detector:
                 seconds_judged=_union_seconds([t for t in tracks if t.fake_prob is not None]),
             ),
             weights=self.weights,
-            engine=self._engine(reader, ()),
+            engine=self._engine(reader, analysis.notes),
             settings=self.config.as_dict(),
             tracks=tracks,
             segments=ordered,

@@ -68,7 +68,7 @@ def _peak(report: Report, finding: Finding) -> Observation:
 
 
 def _frames(detector: Detector, source: Source, report: Report, times: set[float]) -> Iterator[tuple[float, Frame]]:
-    """The frames at these times, decoded again as the analysis decoded them."""
+    """The frames shown at these times, decoded again as the analysis decoded them."""
     if hasattr(source, "seek"):
         source.seek(0)
     backend = report.engine.reader
@@ -76,12 +76,16 @@ def _frames(detector: Detector, source: Source, report: Report, times: set[float
         report.require_source(reader.info)
         still = reader.info.kind == "image"
         rate = None if still else report.settings["frames_per_second"]
+        left, shown = sorted(times), None
         for batch in reader.batches(frames_per_second=rate):
             for frame, time in zip(batch.frames, batch.pts_seconds):
-                if still or time in times:
-                    yield (0.0 if still else time), frame[None].clone()
-            if batch.pts_seconds[-1] >= max(times):
-                return
+                while left and shown is not None and left[0] < time:
+                    yield left.pop(0), shown
+                if not left:
+                    return
+                shown = frame[None]
+        if shown is not None:
+            yield from ((time, shown.clone()) for time in left)
 
 
 def _explanation(judge: Judge, track_id: int, seen: Observation, frame: Frame) -> Explanation:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import cv2
+import torch
 from torch import Tensor
 
 from vidguard.calibration import PROBABILITY_DIGITS, Band, DecisionRule, Platt
@@ -44,6 +45,13 @@ class Sighting:
     jpeg: bytes
     kind_logits: list[list[float]] = field(default_factory=list)
     """One row of 1 + K, or none where the weights tell no kinds apart."""
+
+    def at(self, time: float) -> Sighting:
+        """The same face of the same picture, looked at again at another time, seconds."""
+        if time == self.observation.time:
+            return self
+        tokens = replace(self.tokens, times=torch.full_like(self.tokens.times, time))
+        return replace(self, observation=replace(self.observation, time=time), tokens=tokens)
 
 
 @dataclass
@@ -230,6 +238,7 @@ def observation(
             sharpness=round(quality.sharpness, 1),
             yaw_degrees=round(quality.yaw_degrees, 1),
             roll_degrees=round(quality.roll_degrees, 1),
+            detail=None if quality.detail is None else round(quality.detail, 2),
         ),
         fake_prob=fake_prob,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -48,6 +48,8 @@ _MAX_SIZE_RATIO: Final = 1.8
 _LOOK_AGAIN_SECONDS: Final = 1.0
 # Where frames are further apart than config.max_gap_seconds, a face seen in each of them is still one track.
 _GAP_STEPS: Final = 1.5
+# Frames whose shapes, width by height, differ by less show the same in another size; others are cut or turned.
+_SAME_SHAPE: Final = 0.02
 # A missing face is worth a search of every frame only if it was seen this often; most false alarms are seen once.
 _WORTH_SEARCHING: Final = 3
 
@@ -99,14 +101,19 @@ class _Track:
         self.box, self.time = sighting.box, time
         self.num_sightings += 1
 
+    def scale(self, across: float, down: float) -> None:
+        """Go on in a picture of another size: as many pixels of it to one of the old, across and down."""
+        factors = torch.tensor([across, down])
+        self.box, self.velocity = self.box * factors.repeat(2), self.velocity * factors
+
 
 class FaceFollower:
     """A state machine fed with consecutive frames; how they are cut into batches doesn't change its answer.
 
     It looks at whole frames at every config.detect_every-th, at least once a second, at scene cuts, after long steps
     and while a followed face is missing, and carries faces by their motion and `FaceDetector.refine` between. A scene
-    cut ends all tracks. A gap of more than config.max_gap_seconds, or of one and a half steps between the last two
-    frames if that is longer, ends one.
+    cut ends all tracks, and so does a change of the picture's shape; one of its size alone scales them. A gap of more
+    than config.max_gap_seconds, or of one and a half steps between the last two frames if that is longer, ends one.
     """
 
     def __init__(self, detector: FaceDetector, config: FaceConfig) -> None:
@@ -116,7 +123,9 @@ class FaceFollower:
         self._cuts = CutFinder()
         self._tracks: dict[int, _Track] = {}
         self._next_id = 0
+        self._size: tuple[int, int] | None = None
         self._time = float("-inf")
+        self._last: list[FollowedFace] = []
         self._look_time = float("-inf")
         self._frames_since_look = 0
 
@@ -134,14 +143,44 @@ class FaceFollower:
         if len(batch) and batch.pts_seconds[0] <= self._time:
             raise InputError(f"frames from {batch.pts_seconds[0]} s on can't follow the frame at {self._time} s")
         cuts = self._cuts.push(batch.frames)
+        if len(batch) and self._changes_shape(batch.frames.shape[3], batch.frames.shape[2]):
+            cuts[0] = True
         planned = self._plan(batch.pts_seconds, cuts)
         found = dict(zip(planned, self._detector.detect(batch.frames[planned])))
         followed = []
         for i, time in enumerate(batch.pts_seconds):
             if cuts[i]:
                 self._tracks.clear()
-            followed.append(self._step(batch.frames[i : i + 1], time, found.get(i)))
+            self._last = self._step(batch.frames[i : i + 1], time, found.get(i))
+            followed.append(self._last)
         return followed
+
+    def _changes_shape(self, width: int, height: int) -> bool:
+        """Take the size of the frames that come now; tracks go on in it where it has the shape of the last."""
+        before, self._size = self._size, (width, height)
+        if before is None or before == self._size:
+            return False
+        across, down = width / before[0], height / before[1]
+        for track in self._tracks.values():
+            track.scale(across, down)
+        self._look_time = float("-inf")  # a search is due: more, or less, can be seen now
+        return abs(across / down - 1) > _SAME_SHAPE
+
+    def hold(self, time: float) -> list[FollowedFace]:
+        """The last frame of the last batch is still shown at a later time: its faces are where they were.
+
+        The answer is as for one frame of `push`, without any work. Raises InputError as that does.
+        """
+        if time <= self._time:
+            raise InputError(f"a frame can't stay until {time} s, before the last one at {self._time} s")
+        for face in self._last:
+            track = self._tracks[face.track_id]
+            track.time, track.velocity = time, torch.zeros(2)
+            track.num_sightings += 1
+        self._last = [replace(face, time=time) for face in self._last]
+        self._time = time
+        self._look_time = float("-inf")  # what comes after a picture that stayed is most likely another one
+        return self._last
 
     def _plan(self, times: Sequence[float], cuts: Sequence[bool]) -> list[int]:
         """Which frames P-Net looks at anyway: known before any is worked on, so that it can take them together."""

@@ -20,13 +20,23 @@ import torch
 from vidguard.config import Limits
 from vidguard.errors import BackendError, InputError
 from vidguard.text import printable
-from vidguard.video.guard import GuardedReader, reading
+from vidguard.video.guard import guarded, reading
+from vidguard.video.letterbox import Letterbox
 from vidguard.video.reader import VideoReader
 from vidguard.video.sampler import FrameSampler
 from vidguard.video.source import Source
 from vidguard.video.writer import TimedImage, write_picture, write_video
 
-__all__ = ["BACKENDS", "FrameSampler", "TimedImage", "VideoReader", "open_source", "write_picture", "write_video"]
+__all__ = [
+    "BACKENDS",
+    "FrameSampler",
+    "Letterbox",
+    "TimedImage",
+    "VideoReader",
+    "open_source",
+    "write_picture",
+    "write_video",
+]
 
 BACKENDS: Final = ("pyav", "pyav-nvdec", "decord", "pillow")
 _LOG = logging.getLogger(__name__)
@@ -57,7 +67,7 @@ def open_source(
     opened = Source(source, limits)
     try:
         with reading(opened):
-            reader = GuardedReader(_open(opened, wanted, backend, limits), opened)
+            reader = guarded(_open(opened, wanted, backend, limits), opened)
         info = reader.info
         _LOG.debug(
             "%s: opened by %s, %s %s, %sx%s",

@@ -66,6 +66,7 @@ class DecordReader:
         """Take decord's open reader and its (N, 2) frame spans in seconds."""
         self.info = probe.info
         self.num_frames_decoded = 0
+        self.end_seconds: float | None = None
         self._notes = [*probe.notes]
         self._damaged = False
         self._frames = frames
@@ -95,19 +96,20 @@ class DecordReader:
     def batches(self, *, frames_per_second: float | None = None, batch_size: int = 8) -> Iterator[FrameBatch]:
         """Decode every frame and yield the sampled ones; see VideoReader."""
         require_batch_size(batch_size)
-        sampler = FrameSampler(frames_per_second)
+        sampler = FrameSampler[Any](frames_per_second)
         if self._taken:
             raise InputError("a source is read once; open it again for another pass")
         self._taken = True
-        timed = ((frame, pts) for frame, pts in self._in_order() if sampler.wants(pts))
-        return fill_batches(timed, self._canvas, batch_size)
+        sampled = sampler.sample(self._in_order(), lambda: self.end_seconds)
+        return fill_batches(sampled, lambda _: self._canvas, batch_size)
 
     def frames_at(self, times_seconds: Sequence[float]) -> FrameBatch:
         """Jump to the frames shown at increasing times; may be called again and again; see VideoReader."""
         require_increasing(times_seconds)
         shown = np.searchsorted(self._starts, np.asarray(times_seconds, dtype=np.float64), side="right") - 1
         indices = [int(index) for index in np.unique(np.maximum(shown, 0))]
-        return one_batch(self._jumping(indices), self._canvas, len(indices))
+        blank = self._canvas.finish(self._canvas.blank(0))
+        return one_batch(self._jumping(indices), lambda _: self._canvas, blank, len(indices))
 
     def close(self) -> None:
         """Release the decoder."""
@@ -140,6 +142,8 @@ class DecordReader:
                 self._notes.append(f"decord gave up at {self._starts[index]:.2f} s: {_first_line(error)}")
                 return
             self.num_frames_decoded += 1
+            seconds = float(np.ptp(self._spans[index]))
+            self.end_seconds = float(self._starts[index]) + seconds if seconds > 0 else None
             yield frame, float(self._starts[index])
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from vidguard.errors import LimitError, SourceError, VidguardError
 from vidguard.text import printable
-from vidguard.types import FrameBatch, SourceInfo
+from vidguard.types import FrameBatch
 from vidguard.video.reader import VideoReader
 from vidguard.video.source import Source
 
@@ -42,64 +41,37 @@ def reading(source: Source) -> Iterator[None]:
     source.require_unchanged()
 
 
-class GuardedReader:
-    """Any reader, doing all its reading under `reading`."""
+def guarded(reader: Any, source: Source) -> VideoReader:
+    """Give a reader, or a look at key frames, that does all its decoding under `reading`."""
+    return cast(VideoReader, _Guarded(reader, source))
+
+
+class _Guarded:
+    """What yields frames is guarded; everything else is the reader's own."""
 
     def __init__(self, reader: Any, source: Source) -> None:
-        """Take over reader, a VideoReader or a look at key frames."""
-        self._reader: VideoReader = reader
+        self._reader = reader
         self._source = source
 
-    @property
-    def info(self) -> SourceInfo:
-        """See VideoReader."""
-        return self._reader.info
-
-    @property
-    def backend(self) -> str:
-        """See VideoReader."""
-        return self._reader.backend
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """See VideoReader."""
-        return self._reader.notes
-
-    @property
-    def num_frames_decoded(self) -> int:
-        """See VideoReader."""
-        return self._reader.num_frames_decoded
-
-    @property
-    def damaged(self) -> bool:
-        """See VideoReader."""
-        return self._reader.damaged
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
 
     def batches(self, **options: Any) -> Iterator[FrameBatch]:
-        """See VideoReader; raises SourceError as well, where decoding fails as a whole."""
         with reading(self._source):
             batches = self._reader.batches(**options)
-        return self._guarded(batches)
+        return self._each(batches)
 
-    def frames_at(self, times_seconds: Sequence[float]) -> FrameBatch:
-        """See VideoReader; raises SourceError as well, where decoding fails as a whole."""
-        with reading(self._source):
-            return self._reader.frames_at(times_seconds)
-
-    def close(self) -> None:
-        """See VideoReader."""
-        self._reader.close()
-
-    def __enter__(self) -> GuardedReader:
-        """Enter a with block."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close at the end of a with block."""
-        self.close()
-
-    def _guarded(self, batches: Iterator[FrameBatch]) -> Iterator[FrameBatch]:
+    def _each(self, batches: Iterator[FrameBatch]) -> Iterator[FrameBatch]:
         with reading(self._source):
             yield from batches
+
+    def frames_at(self, times_seconds: Sequence[float]) -> FrameBatch:
+        with reading(self._source):
+            found: FrameBatch = self._reader.frames_at(times_seconds)
+        return found
+
+    def __enter__(self) -> _Guarded:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()

@@ -26,9 +26,17 @@ from vidguard.errors import InputError
 from vidguard.types import FrameBatch
 from vidguard.video.container import AV_TIME_BASE, choose_stream, decoder_options, open_container
 from vidguard.video.deinterlace import Deinterlacer
-from vidguard.video.guard import GuardedReader, reading
+from vidguard.video.guard import guarded, reading
 from vidguard.video.limits import check_pixels
-from vidguard.video.picture import Picture, describe, early_end, promised_end_seconds, read_picture, stream_seconds
+from vidguard.video.picture import (
+    Picture,
+    PictureReader,
+    describe,
+    early_end,
+    promised_end_seconds,
+    read_picture,
+    stream_seconds,
+)
 from vidguard.video.pillow_reader import PillowReader, is_still_image, open_still
 from vidguard.video.pyav_software import SoftwareCanvas
 from vidguard.video.reader import VideoReader
@@ -57,7 +65,7 @@ def open_key_frames(
     opened = Source(source, limits)
     try:
         with reading(opened):
-            return GuardedReader(_open(opened, max_frames, limits), opened)
+            return guarded(_open(opened, max_frames, limits), opened)
     except BaseException:
         opened.close()
         raise
@@ -96,12 +104,14 @@ class KeyFrameReader:
         self._notes = list(notes)
         self._troubles: Counter[str] = Counter()
         self._end_seconds: float | None = None
+        self._pictures = PictureReader(self._stream)
         self._frames = self._decoded()
         self._first = next(self._frames, None)
         picture = read_picture(self._stream, self._first)
         check_pixels(source.name, picture.width, picture.height, limits)
         self.info = describe(source, container, self._stream, picture, self._first)
         self._notes += picture.notes
+        self._picture = picture
         self._canvas = SoftwareCanvas(_reduced(picture), _CPU)
 
     @property
@@ -127,10 +137,11 @@ class KeyFrameReader:
                 self._troubles["key frames without a time, or out of order"] += 1
                 continue
             last = seconds
-            pixels = self._canvas.blank(1)
+            canvas = self._canvas_of(frame)
+            pixels = canvas.blank(1)
             for shown in Deinterlacer().run((frame,)):
-                self._canvas.write(shown, pixels[0])
-            yield FrameBatch(self._canvas.finish(pixels), (seconds,))
+                canvas.write(shown, pixels[0])
+            yield FrameBatch(canvas.finish(pixels), (seconds,))
         self._compare_ends()
 
     def close(self) -> None:
@@ -149,6 +160,14 @@ class KeyFrameReader:
         """Close at the end of a with block."""
         self.close()
 
+    def _canvas_of(self, frame: VideoFrame) -> SoftwareCanvas:
+        picture = self._pictures.read(frame)
+        if picture != self._picture:
+            size_changes = "the picture changes on the way; each key frame is looked at as it is"
+            self._notes += [note for note in (size_changes, *picture.notes) if note not in self._notes]
+            self._picture, self._canvas = picture, SoftwareCanvas(_reduced(picture), _CPU)
+        return self._canvas
+
     def _decoded(self) -> Iterator[VideoFrame]:
         for packet in self._chosen_packets():
             frame = self._decode(packet)
@@ -157,7 +176,9 @@ class KeyFrameReader:
             self.num_frames_decoded += 1
             if frame.is_corrupt:
                 self._troubles["key frames with missing or concealed parts"] += 1
-            if frame.width * frame.height > self._limits.max_pixels:
+            self._pictures.mark(frame)
+            picture = self._pictures.read(frame)
+            if max(frame.width * frame.height, picture.width * picture.height) > self._limits.max_pixels:
                 self._troubles[f"key frames of more than max_pixels={self._limits.max_pixels} were left out"] += 1
                 continue
             yield frame

@@ -7,6 +7,8 @@ from fractions import Fraction
 from typing import Any, Final
 
 from av.container import InputContainer
+from av.filter import Graph
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -30,6 +32,8 @@ _UNSPECIFIED_SPACES: Final = (0, 2)  # 0 is RGB, which has no matrix
 _FULL_RANGE: Final = 2
 # How much earlier than its header says a stream may end: encoders round, and the last frame may not be counted.
 _END_TOLERANCE_SECONDS: Final = 0.5
+# AVFrameSideDataType has so many kinds, and a few to come, beyond those that PyAV names: 4 in FFmpeg 8.
+_UNNAMED_KINDS: Final = 16
 _TRANSFERS: Final[dict[int, Transfer]] = {16: "pq", 18: "hlg"}
 
 
@@ -46,12 +50,38 @@ class Picture:
     notes: tuple[str, ...]
 
 
+class PictureReader:
+    """Reads each decoded frame's picture; the same one as long as nothing about the frames changes."""
+
+    def __init__(self, stream: VideoStream) -> None:
+        """Remember the header's word on the shape of samples, before the first frame is decoded."""
+        self._stream = stream
+        self._header_aspect = stream.codec_context.sample_aspect_ratio
+        self._last: tuple[tuple[object, ...], Picture] | None = None
+
+    def mark(self, frame: VideoFrame) -> None:
+        """Note the shape of a frame's samples in it, which its decoder tells while it gives it only."""
+        aspect = self._stream.codec_context.sample_aspect_ratio
+        if aspect != self._header_aspect:
+            frame.opaque = aspect
+
+    def read(self, frame: VideoFrame) -> Picture:
+        """Give a frame's picture."""
+        # A change from upright to upside down and mirrored, which leaves this rotation as it is, goes unnoticed.
+        aspect, turn = frame.opaque, frame.rotation
+        key = (frame.width, frame.height, aspect, turn, frame.colorspace, frame.color_range, frame.color_trc)
+        if self._last is None or self._last[0] != key:
+            self._last = key, read_picture(self._stream, frame)
+        return self._last[1]
+
+
 def read_picture(stream: VideoStream, first: VideoFrame | None) -> Picture:
-    """Read size, colour and orientation off the first frame (or, where none decodes, the header)."""
+    """Read size, colour and orientation off a frame (or, where none decodes, the header)."""
     notes: list[str] = []
     shown = stream.codec_context if first is None else first
     width, height = shown.width, shown.height
-    aspect = stream.sample_aspect_ratio or Fraction(1)
+    changed = None if first is None else first.opaque
+    aspect = (changed if isinstance(changed, Fraction) else stream.sample_aspect_ratio) or Fraction(1)
     if not Fraction(1, _MAX_SAMPLE_ASPECT) <= aspect <= _MAX_SAMPLE_ASPECT:
         notes.append(f"sample aspect ratio {aspect} was ignored")
     elif abs(aspect - 1) > _NEGLIGIBLE_ASPECT:
@@ -59,7 +89,7 @@ def read_picture(stream: VideoStream, first: VideoFrame | None) -> Picture:
         notes.append(
             f"samples of aspect ratio {aspect} were stretched to square pixels: width {shown.width} to {width}"
         )
-    color = _read_color(shown, stream.codec_context.color_trc, notes)
+    color = _read_color(shown, notes)
     stretched = width != shown.width
     return Picture(width, height, stretched, color, _read_orientation(first, notes), tuple(notes))
 
@@ -73,6 +103,9 @@ def describe(
     duration = stream_seconds(stream)
     if duration is None and container.duration is not None:
         duration = container.duration / AV_TIME_BASE
+    start = first.time if first is not None and first.time is not None else 0.0
+    if duration is not None and "matroska" in container.format.name and 0 < start < duration:
+        duration -= start  # there, it is counted from zero
     return SourceInfo(
         kind="video",
         name=source.name,
@@ -83,7 +116,8 @@ def describe(
         height=height or None,
         rotation_degrees=picture.orientation.rotation_degrees,
         frame_rate=None if rate is None else float(rate),
-        start_seconds=first.time if first is not None and first.time is not None else 0.0,
+        start_seconds=start,
+        origin_seconds=start if container.start_time is None else min(start, container.start_time / AV_TIME_BASE),
         duration_seconds=duration,
         num_frames_header=stream.frames or None,
         size_bytes=source.size_bytes,
@@ -140,7 +174,7 @@ def pixel_format(frame: VideoFrame) -> str:
     return str(under.name)
 
 
-def _read_color(shown: VideoFrame | VideoCodecContext, transfer_code: int, notes: list[str]) -> ColorSpec:
+def _read_color(shown: VideoFrame | VideoCodecContext, notes: list[str]) -> ColorSpec:
     space = shown.colorspace
     named = _MATRICES.get(space)
     matrix = named
@@ -148,7 +182,7 @@ def _read_color(shown: VideoFrame | VideoCodecContext, transfer_code: int, notes
         matrix = "bt709" if shown.height >= _HD_HEIGHT else "bt601"
         if space not in _UNSPECIFIED_SPACES:
             notes.append(f"colour matrix {space} is not supported and was read as {matrix}")
-    transfer = _TRANSFERS.get(transfer_code, "sdr")
+    transfer = _TRANSFERS.get(shown.color_trc, "sdr")
     if transfer != "sdr":
         notes.append(f"HDR ({transfer}) was tone mapped: 203 cd/m2 is white, roll-off to 1000, gamma 2.4, BT.709")
     # "yuvj" formats are full range by name.
@@ -157,9 +191,34 @@ def _read_color(shown: VideoFrame | VideoCodecContext, transfer_code: int, notes
 
 
 def _read_orientation(first: VideoFrame | None, notes: list[str]) -> Orientation:
-    # PyAV's stubs call side_data a dict of motion vectors; it maps every kind of side data to a buffer.
-    matrix: Any = None if first is None else first.side_data.get("DISPLAYMATRIX")
-    orientation = Orientation() if matrix is None else from_display_matrix(bytes(matrix))
+    matrix = None if first is None else _display_matrix(first)
+    orientation = Orientation() if matrix is None else from_display_matrix(matrix)
     if orientation.is_mirrored:
         notes.append("the picture is stored mirrored and was mirrored back")
     return orientation
+
+
+def _display_matrix(frame: VideoFrame) -> bytes | None:
+    # PyAV's stubs call side_data a dict of motion vectors; it maps every kind of side data to a buffer.
+    side_data: Any
+    try:
+        side_data = frame.side_data
+    except ValueError:  # among it is a kind that PyAV has no name for, such as EXIF: then it gives none at all
+        side_data = _without_unnamed(frame).side_data
+    matrix = side_data.get("DISPLAYMATRIX")
+    return None if matrix is None else bytes(matrix)
+
+
+def _without_unnamed(frame: VideoFrame) -> VideoFrame:
+    """The same picture without the kinds of side data that PyAV can't name."""
+    named = {int(kind.value) for kind in SideDataType}  # type: ignore[call-overload]  # the stubs name no values
+    graph = Graph()
+    last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
+    for kind in sorted(set(range(max(named) + _UNNAMED_KINDS)) - named):
+        filtered = graph.add("sidedata", f"mode=delete:type={kind}")
+        last.link_to(filtered)
+        last = filtered
+    last.link_to(graph.add("buffersink"))
+    graph.configure()
+    graph.vpush(frame)
+    return graph.vpull()

@@ -91,6 +91,7 @@ class PillowReader:
     """A still image as a stream of one frame."""
 
     backend = "pillow"
+    end_seconds: float | None = None
 
     def __init__(
         self,
@@ -113,7 +114,7 @@ class PillowReader:
     def batches(self, *, frames_per_second: float | None = None, batch_size: int = 8) -> Iterator[FrameBatch]:
         """Yield the one frame; see VideoReader."""
         require_batch_size(batch_size)
-        FrameSampler(frames_per_second)  # refuses a bad rate here as everywhere
+        FrameSampler[Tensor](frames_per_second)  # refuses a bad rate here as everywhere
         batch = self._take()
         return iter([batch] if len(batch) else [])
 

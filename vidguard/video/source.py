@@ -14,6 +14,7 @@ from vidguard.errors import InputError, LimitError, SourceError, VidguardError
 from vidguard.video.hashed import HashedFile
 
 _HEAD_BYTES: Final = 64
+_CHUNK_BYTES: Final = 1 << 20
 # Opening a FIFO that took the file's place would wait for ever without it.
 _NOT_WAITING: Final = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
@@ -35,9 +36,11 @@ class Stream:
         self.was_cut = False
 
     def read(self, size: int = -1) -> bytes:
-        """Read up to size bytes; b"" at the end."""
+        """Read up to size bytes, all that is left where size is negative; b"" at the end."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(_CHUNK_BYTES), b""))
         if self._head:
-            taken, self._head = (self._head, b"") if size < 0 else (self._head[:size], self._head[size:])
+            taken, self._head = self._head[:size], self._head[size:]
             return taken
         try:
             if self._seekable:
@@ -45,9 +48,11 @@ class Stream:
             if self._left == 0:
                 self.was_cut = self.was_cut or bool(self._file.read(1))
                 return b""
-            data = self._file.read(self._left if size < 0 else min(size, self._left))
+            data = self._file.read(min(size, self._left))
         except OSError as error:
             raise SourceError(f"reading {self._name} failed: {error}") from error
+        if len(data) > size:  # PyAV would copy them beyond the end of its buffer
+            raise SourceError(f"{self._name} gave more bytes than it was asked for; pass another kind of file object")
         self._left -= len(data)
         return data
 
@@ -99,11 +104,10 @@ class Source:
             self._measure()
         except BaseException as error:
             self.close()
-            if isinstance(error, Exception) and not isinstance(
-                error, VidguardError
-            ):  # a caller's object may do anything
-                raise SourceError(f"reading {self.name} failed: {error or type(error).__name__}; try again") from error
-            raise
+            if isinstance(error, VidguardError) or not isinstance(error, Exception):
+                raise
+            why = str(error) or type(error).__name__  # a caller's file object may raise anything
+            raise SourceError(f"reading {self.name} failed: {why}; try again") from error
 
     def _measure(self) -> None:
         if self.seekable:
