@@ -15,6 +15,8 @@ def printable(text: str) -> str:
     That is every control, formatting and bidirectional character, every line break and every byte of a file name that
     isn't UTF-8.
     """
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 

@@ -10,7 +10,6 @@ from typing import BinaryIO, Final
 from vidguard.errors import SourceError
 
 _BLOCK_BYTES: Final = 1 << 18  # FFmpeg's buffer here, so that reading in order hashes every byte once more, not twice
-_DIGEST_BYTES: Final = 16  # of BLAKE2b: nobody finds a second content for one
 
 
 class HashedFile:
@@ -96,4 +95,4 @@ class HashedFile:
 
 
 def _digest(block: bytes) -> bytes:
-    return hashlib.blake2b(block, digest_size=_DIGEST_BYTES).digest()
+    return hashlib.sha256(block).digest()
