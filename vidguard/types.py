@@ -47,10 +47,13 @@ class Status(str, Enum):
 
     OK = "ok"
     PARTIAL = "partial"
-    """The source broke off or was cut by a limit; what could be read was judged."""
+    """Not all of the source was seen: damaged, cut by a limit, partly hidden, or more faces at once than are looked at.
+    What could be was judged."""
     NO_FACE = "no_face"
     TOO_SHORT = "too_short"
     """Faces were seen, but none for long enough, or so clearly that it is sure to be a face."""
+    TOO_BLURRED = "too_blurred"
+    """Faces were seen clearly enough to be faces, but too small or too blurred to tell a forged one by."""
     UNDECODABLE = "undecodable"
     """There is a video stream, but not one frame could be decoded."""
 
@@ -113,7 +116,7 @@ class SourceInfo:
     rotation_degrees: int = 0
     """Clockwise turn, a multiple of 90, that was applied to show the picture upright."""
     frame_rate: float | None = None
-    """Average frames per second by the header; None for stills and unknown rates."""
+    """Average frames per second by the header or, where that states none, of the frames shown; None for stills."""
     start_seconds: float = 0.0
     """When the first frame is shown, by the container's own clock, which all times of a report go by."""
     origin_seconds: float = 0.0
@@ -154,7 +157,10 @@ class Observation:
     time: float
     box_xyxy_px: BoxXyxyPx
     landmarks_px: tuple[PointPx, PointPx, PointPx, PointPx, PointPx]
-    """Left eye, right eye, nose, left mouth corner, right mouth corner (as seen in the picture)."""
+    """Left eye, right eye, nose, left mouth corner, right mouth corner (as seen in the picture).
+
+    A face found only in the picture turned (a note says so) has them as seen in the turned one; they and the box are
+    still in pixels of the picture as the file shows it, where overlays belong. Its crops and thumbnails are upright."""
     detection_prob: Probability
     quality: Quality
     fake_prob: Probability | None = None
@@ -292,6 +298,11 @@ class Coverage:
     """Time for which the analysed frames are shown, each until the next one, for 600 s at most."""
     seconds_with_face: float
     seconds_judged: float
+    complete: bool = True
+    """False where not all of the source was seen: damaged, cut, partly hidden by its own header, or with faces left
+    out. With a probability the status is then PARTIAL; without one, as where no face was found, this alone tells."""
+    num_faces_left_out: int = 0
+    """Most faces of one frame that were not looked at: the smallest, beyond `FaceConfig.max_faces`."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -323,7 +334,8 @@ class Decision:
     """What the probability says at a stated error rate."""
 
     label: Label
-    """"manipulated" where the probability reaches its bound, "genuine" where every judged face lies below its bound."""
+    """"manipulated" where the probability reaches its bound, "genuine" where every judged face lies below its bound
+    and all of the source was looked at."""
     error_rate: Probability
     """Largest share of genuine material called manipulated, and of manipulated material called genuine."""
     genuine_below: Probability

@@ -16,6 +16,7 @@ from vidguard.video import VideoReader, open_source
 DECORD_REFUSES = {
     "mirrored",
     "missing times (AVI with B-frames)",
+    "MPEG-4 with B-frames in AVI",
     "no container (raw H.264)",
     "non-square pixels",
     "HDR (PQ)",

@@ -81,7 +81,7 @@ def forge(
     found = expand(sources)
     targets = _targets(found, target)
     _keep_apart(found, targets, donor, preview)
-    for line in found.passed_over:
+    for line in (*found.overlays, *found.passed_over):
         note(line)
     for problem in found.problems:
         complain(problem)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from vidguard.cli.limits import DEFAULTS, MaxBytes, MaxPixels, MaxSeconds, MaxStillPixels, MaxStreams
 from vidguard.cli.sources import expand
 from vidguard.cli.terminal import complain, defect, note, out
+from vidguard.config import AnalysisConfig, Limits
 from vidguard.errors import VidguardError
 from vidguard.text import printable
 
@@ -52,6 +54,11 @@ def triage(
     device: Annotated[
         str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:N.  [default: a GPU if there is one]")
     ] = None,
+    max_pixels: MaxPixels = DEFAULTS.max_pixels,
+    max_still_pixels: MaxStillPixels = DEFAULTS.max_still_pixels,
+    max_seconds: MaxSeconds = DEFAULTS.max_seconds,
+    max_bytes: MaxBytes = DEFAULTS.max_bytes,
+    max_streams: MaxStreams = DEFAULTS.max_streams,
 ) -> None:
     """Say which sources need no analysis, by a look at a few key frames.
 
@@ -60,8 +67,9 @@ def triage(
     """
     if of not in ("fakes", "found"):
         raise typer.BadParameter("choose fakes or found", param_hint="--of")
+    limits = Limits(max_bytes, max_pixels, max_still_pixels, max_seconds, max_streams)
     found = expand(sources)
-    for line in found.passed_over:
+    for line in (*found.overlays, *found.passed_over):
         note(line)
     for problem in found.problems:
         complain(problem)
@@ -70,7 +78,7 @@ def triage(
         import vidguard  # torch comes with it: not before the arguments are known to be good
         from vidguard.detector.triage import choose_point
 
-        detector = vidguard.load(weights, device=device)
+        detector = vidguard.load(weights, device=device, config=AnalysisConfig(limits=limits))
         choose_point(detector.passport, misses, of)  # a point that isn't there is told once, not for every file
         for file in found.files:
             try:

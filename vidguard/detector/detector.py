@@ -23,13 +23,13 @@ from vidguard.config import AnalysisConfig
 from vidguard.detector.analysis import Analysis
 from vidguard.detector.explain import explain
 from vidguard.detector.judge import load_judge
-from vidguard.detector.record import TrackRecord, probability
+from vidguard.detector.record import TrackRecord, probability, turn_note
 from vidguard.detector.still import StillAnswer, judge_still
 from vidguard.detector.triage import Triage, choose_point, examine, quick_detector
 from vidguard.detector.verdict import decide, video_logit
 from vidguard.errors import BackendError, InputError
 from vidguard.faces import FaceDetector
-from vidguard.segments import merge_findings
+from vidguard.segments import merge_findings, union
 from vidguard.text import printable
 from vidguard.types import (
     Coverage,
@@ -169,16 +169,18 @@ class Detector:
         point, max_frames = choose_point(self.passport, misses, of)
         faces = quick_detector(self._face_detector)
         with open_key_frames(source, max_frames=max_frames, limits=self.config.limits) as reader:
-            return examine(reader, self.judge, faces, point, weights=self.weights)
+            return examine(reader, self.judge, faces, point, weights=self.weights, min_detail=self.config.min_detail)
 
     def stream(self, frames: Iterable[TimedFrame | FrameBatch]) -> Iterator[Segment]:
         """Judge frames as they arrive; yields each segment as soon as nothing later can change it.
 
-        A face's first ones wait until it has been seen clearly.
+        A face's first ones wait until it has been seen clearly, and all for as long as a dissolve may still reach them.
 
         frames: pairs (frame, pts in seconds), frame uint8 RGB, upright, (H, W, 3) or (3, H, W), array or tensor,
         times strictly increasing; or whole FrameBatches. Hand in every frame: sampling is done here, by time.
-        The segments equal those of `analyze` on the same frames, sorted by when they became final.
+        A frame is shown until the next one; how long the last one stays isn't known: as long as the one before, for a
+        second at most. But for that the segments equal those of `analyze` on the same frames, sorted by when they
+        became final.
         """
         analysis = self._start(keep_history=False)
         for item in frames:
@@ -211,14 +213,16 @@ class Detector:
     def _still_report(self, reader: VideoReader, answer: StillAnswer, note: str, seconds: float) -> Report:
         """Of one frame, shown for so many seconds; not one decoded where the reader has none."""
         tracks, fake_prob, rule = answer.tracks, answer.fake_prob, self._rule
-        status = _status(reader.damaged, reader.num_frames_decoded, tracks, fake_prob)
+        troubles = _troubles(reader, answer.num_faces_left_out)
+        status = _status(reader.num_frames_decoded, tracks, fake_prob, complete=not troubles)
+        notes = (note, turn_note(answer.turn)) if answer.turn else (note,)
         # a still is judged by the frame calibration, so it is flagged by the frame threshold
         threshold = rule.frame.manipulated_from if rule else self.passport.calibration.frame_threshold
         weights = replace(self.weights, threshold=threshold, segment_threshold=threshold, finding_threshold=None)
         return Report(
             status=status,
             fake_prob=fake_prob,
-            explanation=_explain(status, tracks, note),
+            explanation=_explain(status, tracks, troubles, *notes),
             source=reader.info,
             coverage=Coverage(
                 num_frames_decoded=reader.num_frames_decoded,
@@ -226,9 +230,11 @@ class Detector:
                 seconds=seconds,
                 seconds_with_face=seconds if tracks else 0,
                 seconds_judged=seconds if fake_prob is not None else 0,
+                complete=not troubles,
+                num_faces_left_out=answer.num_faces_left_out,
             ),
             weights=weights,
-            engine=self._engine(reader, (note,)),
+            engine=self._engine(reader, notes),
             settings=self.config.as_dict(),
             tracks=tracks,
             segments=answer.segments,
@@ -236,7 +242,7 @@ class Detector:
                 replace(found, kind=tracks[found.track_id].kind) for found in merge_findings(answer.segments, threshold)
             ),
             thumbnails=answer.thumbnails,
-            decision=self._decision(rule.frame if rule else None, fake_prob, tracks),
+            decision=self._decision(rule.frame if rule else None, fake_prob, tracks, complete=not troubles),
         )
 
     def _report(self, reader: VideoReader, analysis: Analysis, segments: list[Segment]) -> Report:
@@ -246,23 +252,26 @@ class Detector:
         judged = {r.id: r.parts for r in records if r.judged}
         logit = video_logit(judged, calibration.video_genuine, calibration.video_reading.share)
         fake_prob = None if logit is None else probability(calibration.video, logit)
-        status = _status(reader.damaged, analysis.frames_analysed, tracks, logit)
-        damage = "the source is damaged or was cut" if reader.damaged else ""
+        troubles = _troubles(reader, analysis.num_faces_left_out)
+        status = _status(analysis.frames_analysed, tracks, logit, complete=not troubles)
+        notes = analysis.notes
         ordered = tuple(sorted(segments, key=lambda s: (s.track_id, s.start)))
         return Report(
             status=status,
             fake_prob=fake_prob,
-            explanation=_explain(status, tracks, damage),
+            explanation=_explain(status, tracks, troubles, *notes),
             source=reader.info,
             coverage=Coverage(
                 num_frames_decoded=reader.num_frames_decoded,
                 num_frames_analysed=analysis.frames_analysed,
                 seconds=analysis.seconds,
-                seconds_with_face=_union_seconds(tracks),
-                seconds_judged=_union_seconds([t for t in tracks if t.fake_prob is not None]),
+                seconds_with_face=_union_seconds(span for track in tracks for span in track.spans),
+                seconds_judged=_union_seconds(s for s in ordered if s.fake_prob is not None),
+                complete=not troubles,
+                num_faces_left_out=analysis.num_faces_left_out,
             ),
             weights=self.weights,
-            engine=self._engine(reader, analysis.notes),
+            engine=self._engine(reader, notes),
             settings=self.config.as_dict(),
             tracks=tracks,
             segments=ordered,
@@ -271,7 +280,7 @@ class Detector:
                 for found in self._findings(records, ordered)
             ),
             thumbnails=analysis.thumbnails(),
-            decision=self._decision(self._rule.video if self._rule else None, fake_prob, tracks),
+            decision=self._decision(self._rule.video if self._rule else None, fake_prob, tracks, complete=not troubles),
         )
 
     def _findings(self, records: Iterable[TrackRecord], segments: Sequence[Segment]) -> tuple[Finding, ...]:
@@ -281,12 +290,15 @@ class Detector:
             return merge_findings(segments, self.weights.segment_threshold)
         return tuple(finding for record in records for finding in record.findings(opens))
 
-    def _decision(self, band: Band | None, fake_prob: float | None, tracks: Iterable[Track]) -> Decision | None:
+    def _decision(
+        self, band: Band | None, fake_prob: float | None, tracks: Iterable[Track], *, complete: bool
+    ) -> Decision | None:
         if band is None or fake_prob is None:
             return None
         assert self._rule is not None
+        label = decide(band, fake_prob, [t.fake_prob for t in tracks if t.fake_prob is not None])
         return Decision(
-            label=decide(band, fake_prob, [t.fake_prob for t in tracks if t.fake_prob is not None]),
+            label=label if complete or label != "genuine" else "undecided",
             error_rate=self._rule.error_rate,
             genuine_below=band.genuine_below,
             manipulated_from=band.manipulated_from,
@@ -304,38 +316,48 @@ class Detector:
         )
 
 
-def _status(damaged: bool, num_frames: int, tracks: tuple[Track, ...], score: float | None) -> Status:
+def _status(num_frames: int, tracks: tuple[Track, ...], score: float | None, *, complete: bool) -> Status:
     if num_frames == 0:
         return Status.UNDECODABLE
     if not tracks:
         return Status.NO_FACE
     if score is None:
-        return Status.TOO_SHORT
-    return Status.PARTIAL if damaged else Status.OK
+        return Status.TOO_BLURRED if any(t.status is Status.TOO_BLURRED for t in tracks) else Status.TOO_SHORT
+    return Status.OK if complete else Status.PARTIAL
 
 
 _EXPLANATIONS: Final = {
     Status.OK: "judged {judged} of {faces} face(s) that were followed",
-    Status.PARTIAL: "judged {judged} of {faces} face(s) in the part that could be read",
+    Status.PARTIAL: "judged {judged} of {faces} face(s) in the part that could be looked at",
     Status.NO_FACE: "no face was found, so there is nothing to judge",
     Status.TOO_SHORT: "{faces} face(s) appeared, none clearly enough, for long enough, to judge",
+    Status.TOO_BLURRED: "{faces} face(s) appeared, all too small, too blurred or too short to judge",
     Status.UNDECODABLE: "not one frame could be decoded",
 }
 
 
-def _explain(status: Status, tracks: Iterable[Track], remark: str) -> str:
+def _troubles(reader: VideoReader, num_faces_left_out: int) -> tuple[str, ...]:
+    """Why not all of the source was looked at, in sentences."""
+    if num_faces_left_out:
+        return (*reader.troubles, f"{num_faces_left_out} more face(s) at once weren't looked at, being too many")
+    return reader.troubles
+
+
+def _explain(status: Status, tracks: Iterable[Track], troubles: Sequence[str], *remarks: str) -> str:
     faces = list(tracks)
-    sentence = _EXPLANATIONS[status].format(faces=len(faces), judged=sum(t.fake_prob is not None for t in faces))
-    return f"{sentence}; {remark}" if remark else sentence
+    judged, blurred = (sum(t.status is s for t in faces) for s in (Status.OK, Status.TOO_BLURRED))
+    parts = [_EXPLANATIONS[status].format(faces=len(faces), judged=judged)]
+    if judged and blurred:
+        parts.append(f"{blurred} too small or too blurred to judge")
+    parts += remarks
+    if troubles:
+        parts.append(f"not all of the source was seen: {troubles[0]}")
+    return "; ".join(parts)
 
 
-def _union_seconds(tracks: Iterable[Track]) -> float:
-    """Seconds in which at least one of the tracks is visible."""
-    total, reached = 0.0, float("-inf")
-    for start, end in sorted((s.start, s.end) for t in tracks for s in t.spans):
-        total += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
-    return total
+def _union_seconds(intervals: Iterable[Interval]) -> float:
+    """Seconds that lie in at least one of the intervals."""
+    return sum(end - start for start, end in union(intervals))
 
 
 def _batch_of_one(item: TimedFrame) -> FrameBatch:

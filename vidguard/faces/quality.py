@@ -28,8 +28,8 @@ def measure_quality(crops: Tensor, boxes_xyxy_px: Tensor, landmarks_px: Tensor) 
 
     crops: (K, 3, S, S) uint8 RGB aligned crops; boxes_xyxy_px: (K, 4) and landmarks_px: (K, 5, 2) of the same faces in
     source pixels. Sharpness is the standard deviation of the Laplacian of the grey crop at 128 px, 0 to about 1,000; it
-    depends on the crops' margin, on contrast and on noise. Detail depends on none of the last two much: see `_detail`.
-    Raises InputError when the counts differ.
+    depends on the crops' margin, on contrast and on noise. Detail depends little on the last two: see `_detail`. Raises
+    InputError when the counts differ.
 
     Yaw and roll are rough, from the landmarks alone. With the eyes' centre E, eye distance d along the (rolled) eye
     axis and the nose tip n along the same axis, yaw = asin((n - E) / 0.6 d), clipped to 90: the tip stands about 0.6
@@ -43,9 +43,20 @@ def measure_quality(crops: Tensor, boxes_xyxy_px: Tensor, landmarks_px: Tensor) 
     boxes, points = boxes_xyxy_px.float().cpu(), landmarks_px.float().cpu()
     face_px = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1).sqrt()
     yaw, roll = _pose(points)
-    grey = (crops.float() * torch.tensor(_LUMA, device=crops.device)[:, None, None]).sum(1, keepdim=True)
+    grey = _grey(crops)
     columns = (face_px, _sharpness(grey).cpu(), yaw, roll, _detail(grey).cpu())
     return [Quality(*values) for values in torch.stack(columns, 1).tolist()]
+
+
+def measure_detail(crops: Tensor) -> list[float]:
+    """`Quality.detail` of aligned crops (K, 3, S, S) uint8 RGB; see `measure_quality`."""
+    found: list[float] = _detail(_grey(crops)).tolist() if len(crops) else []
+    return found
+
+
+def _grey(crops: Tensor) -> Tensor:
+    red, green, blue = (crops[:, channel : channel + 1] * weight for channel, weight in enumerate(_LUMA))
+    return red + green + blue
 
 
 def _sharpness(grey: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vidguard.config import Limits
 from vidguard.errors import InputError, SourceError
 from vidguard.render.scale import rgb
 from vidguard.render.start import from_start
@@ -99,12 +100,15 @@ def save_overlay(
             f"the overlay of {what} is written as {wanted}, not as {target.name}; give a path ending in {wanted}"
         )
     painter = Painter(report)
-    with open_source(source) as reader:
+    limits = Limits(**report.settings.get("limits", {}))  # so that a still is as large as it was for the analysis
+    with open_source(source, limits=limits) as reader:
         report.require_source(reader.info)
         if wanted == ".png":
             _save_still(reader, painter, target)
         else:
-            write_video(target, _painted(reader, painter, progress), frame_rate=reader.info.frame_rate, is_overlay=True)
+            write_video(
+                target, _painted(reader, painter, progress), frame_rate=report.source.frame_rate, is_overlay=True
+            )
 
 
 class Painter:

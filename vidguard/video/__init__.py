@@ -52,9 +52,10 @@ def open_source(
 ) -> VideoReader:
     """Open a path, bytes or binary file object for reading once.
 
-    The rule, where backend is None: a still image, told by content, goes to "pillow"; a video (or an animated GIF or
-    PNG) to "pyav-nvdec" where device is a GPU and to "pyav" otherwise. What the GPU can't decode falls back to "pyav",
-    with a note that says why. Naming a backend forces it.
+    The rule, where backend is None: pictures, told by content, go to "pillow": one is a still, several (animated WebP
+    and AVIF, pages of a TIFF or HEIF) are a video. A video (or an animated GIF or PNG, raw MJPEG, an image sequence of
+    HEIF) goes to "pyav-nvdec" where device is a GPU and to "pyav" otherwise. What the GPU can't decode falls back to
+    "pyav", with a note that says why. Naming a backend forces it.
 
     Raises SourceError (missing, empty, not a video or image, no video stream), LimitError (larger than limits allow),
     BackendError (device or backend isn't available, or can't read this source) and InputError (not a source at all).
@@ -80,11 +81,11 @@ def open_source(
 
 
 def _open(source: Source, device: torch.device, backend: str | None, limits: Limits) -> VideoReader:
-    from vidguard.video.pillow_reader import is_still_image, open_still
+    from vidguard.video.pillow_reader import is_for_pillow, open_picture
     from vidguard.video.pyav_software import open_software
 
-    if backend == "pillow" or (backend is None and is_still_image(source)):
-        return open_still(source, device, limits)
+    if backend == "pillow" or (backend is None and is_for_pillow(source)):
+        return open_picture(source, device, limits)
     if backend == "decord":
         from vidguard.video.decord_reader import open_decord
 

@@ -16,7 +16,9 @@ from av.video.stream import VideoStream
 from vidguard.types import SourceInfo
 from vidguard.video.color import ColorSpec, Matrix, Transfer
 from vidguard.video.container import AV_TIME_BASE
+from vidguard.video.crop import NO_CROP, Crop, read_crop
 from vidguard.video.orientation import Orientation, from_display_matrix
+from vidguard.video.promise import container_seconds, is_untimed, stream_seconds
 from vidguard.video.source import Source
 
 DEFAULT_FRAME_RATE: Final = Fraction(25)
@@ -30,8 +32,6 @@ _NEGLIGIBLE_ASPECT: Final = Fraction(1, 50)
 _MATRICES: Final[dict[int, Matrix]] = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
 _UNSPECIFIED_SPACES: Final = (0, 2)  # 0 is RGB, which has no matrix
 _FULL_RANGE: Final = 2
-# How much earlier than its header says a stream may end: encoders round, and the last frame may not be counted.
-_END_TOLERANCE_SECONDS: Final = 0.5
 # AVFrameSideDataType has so many kinds, and a few to come, beyond those that PyAV names: 4 in FFmpeg 8.
 _UNNAMED_KINDS: Final = 16
 _TRANSFERS: Final[dict[int, Transfer]] = {16: "pq", 18: "hlg"}
@@ -42,20 +42,31 @@ class Picture:
     """How decoded frames become upright RGB with square pixels. Sizes in pixels, before the turn."""
 
     width: int
-    """After non-square samples were stretched, the same for every frame of the stream."""
+    """After non-square samples were stretched, and what the container crops was cut off."""
     height: int
     is_stretched: bool
     color: ColorSpec
     orientation: Orientation
     notes: tuple[str, ...]
+    crop: Crop = NO_CROP
+    """What is cut off the stretched picture, which is larger by it."""
+
+    @property
+    def whole_size(self) -> tuple[int, int]:
+        """Width and height before anything is cut off."""
+        left, top, right, bottom = self.crop
+        return left + self.width + right, top + self.height + bottom
 
 
 class PictureReader:
     """Reads each decoded frame's picture; the same one as long as nothing about the frames changes."""
 
-    def __init__(self, stream: VideoStream) -> None:
-        """Remember the header's word on the shape of samples, before the first frame is decoded."""
+    def __init__(self, source: Source, stream: VideoStream) -> None:
+        """Remember the header's word on the shape of samples and on what is shown, before a frame is decoded."""
         self._stream = stream
+        context = stream.codec_context
+        self._header_size = context.width, context.height
+        self._crop = read_crop(source, stream, *self._header_size)
         self._header_aspect = stream.codec_context.sample_aspect_ratio
         self._last: tuple[tuple[object, ...], Picture] | None = None
 
@@ -65,17 +76,21 @@ class PictureReader:
         if aspect != self._header_aspect:
             frame.opaque = aspect
 
-    def read(self, frame: VideoFrame) -> Picture:
-        """Give a frame's picture."""
+    def read(self, frame: VideoFrame | None) -> Picture:
+        """Give a frame's picture or, where none decodes, the header's."""
+        if frame is None:
+            return read_picture(self._stream, None, self._crop)
         # A change from upright to upside down and mirrored, which leaves this rotation as it is, goes unnoticed.
         aspect, turn = frame.opaque, frame.rotation
         key = (frame.width, frame.height, aspect, turn, frame.colorspace, frame.color_range, frame.color_trc)
         if self._last is None or self._last[0] != key:
-            self._last = key, read_picture(self._stream, frame)
+            # The container speaks of the size in its header; of another one it says nothing.
+            crop = self._crop if (frame.width, frame.height) == self._header_size else NO_CROP
+            self._last = key, read_picture(self._stream, frame, crop)
         return self._last[1]
 
 
-def read_picture(stream: VideoStream, first: VideoFrame | None) -> Picture:
+def read_picture(stream: VideoStream, first: VideoFrame | None, crop: Crop = NO_CROP) -> Picture:
     """Read size, colour and orientation off a frame (or, where none decodes, the header)."""
     notes: list[str] = []
     shown = stream.codec_context if first is None else first
@@ -91,19 +106,25 @@ def read_picture(stream: VideoStream, first: VideoFrame | None) -> Picture:
         )
     color = _read_color(shown, notes)
     stretched = width != shown.width
-    return Picture(width, height, stretched, color, _read_orientation(first, notes), tuple(notes))
+    orientation = _read_orientation(first, notes)
+    if crop != NO_CROP:
+        factor = Fraction(width, shown.width)
+        crop = round(crop[0] * factor), crop[1], round(crop[2] * factor), crop[3]
+        width, height = width - crop[0] - crop[2], height - crop[1] - crop[3]
+        notes.append(f"the container crops the picture to {width}x{height}")
+    return Picture(width, height, stretched, color, orientation, tuple(notes), crop)
 
 
 def describe(
     source: Source, container: InputContainer, stream: VideoStream, picture: Picture, first: VideoFrame | None
 ) -> SourceInfo:
     """Put together what the header and the first frame say."""
-    rate = frame_rate(stream, first)
+    rate = None if is_clock(stream, stream.average_rate) else frame_rate(stream, first)
     width, height = picture.orientation.size(picture.width, picture.height)
     duration = stream_seconds(stream)
-    if duration is None and container.duration is not None:
-        duration = container.duration / AV_TIME_BASE
-    start = first.time if first is not None and first.time is not None else 0.0
+    if duration is None:
+        duration = container_seconds(container)
+    start = 0.0 if first is None or first.time is None or is_untimed(container) else first.time
     if duration is not None and "matroska" in container.format.name and 0 < start < duration:
         duration -= start  # there, it is counted from zero
     return SourceInfo(
@@ -133,39 +154,16 @@ def describe(
 
 def frame_rate(stream: VideoStream, first: VideoFrame | None) -> Fraction | None:
     """Give the average rate by the container's times or, where it has none, the rate the codec or header states."""
-    has_times = first is None or first.pts is not None
-    rates = (stream.average_rate, stream.guessed_rate)
+    has_times = not is_untimed(stream.container) and (first is None or first.pts is not None)
+    rates = [None if is_clock(stream, rate) else rate for rate in (stream.average_rate, stream.guessed_rate)]
     return next((rate for rate in (rates if has_times else reversed(rates)) if rate), None)
 
 
-def stream_seconds(stream: VideoStream) -> float | None:
-    """Give how long the video stream itself lasts by its header, if the header says."""
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    tag = stream.metadata.get("DURATION")  # Matroska: 00:01:02.030000000, counted from zero
-    if tag is None:
-        return None
-    try:
-        hours, minutes, seconds = tag.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except ValueError:
-        return None
-
-
-def promised_end_seconds(container: InputContainer, stream: VideoStream) -> float | None:
-    """Give when the video is to end by its header; a container's length counts only where video is all it holds."""
-    seconds = stream_seconds(stream)
-    if seconds is None and len(container.streams) == 1 and container.duration is not None:
-        return container.duration / AV_TIME_BASE
-    return seconds
-
-
-def early_end(promised: float | None, start: float, end: float) -> str | None:
-    """Say so if a video shown from start to end (seconds) breaks off before its header's promise."""
-    # Matroska counts durations from zero, others from the first frame: only a negative start needs regard to be safe.
-    if promised is None or end - min(start, 0.0) >= promised - _END_TOLERANCE_SECONDS:
-        return None
-    return f"the video ends at {end:.2f} s, its header promised {promised:.2f} s"
+def is_clock(stream: VideoStream, rate: Fraction | None) -> bool:
+    """Whether a rate is only that of the clock: 1000 in WebM that states none, as MediaRecorder writes, 100 in GIF."""
+    if stream.time_base is None or not stream.container.format.name.startswith(("matroska", "gif")):
+        return False
+    return rate is not None and rate * stream.time_base >= 1
 
 
 def pixel_format(frame: VideoFrame) -> str:

@@ -71,6 +71,16 @@ class SoftwareCanvas:
 
     def write(self, raw: VideoFrame, out: Tensor) -> None:
         """Convert one frame into (3, h, w) out."""
+        left, top, right, bottom = self._picture.crop
+        if left or top or right or bottom:
+            width, height = self._picture.whole_size
+            whole = torch.empty((3, height, width), dtype=torch.uint8)
+            self._convert(raw, whole)
+            out.copy_(whole[:, top : height - bottom, left : width - right])
+        else:
+            self._convert(raw, out)
+
+    def _convert(self, raw: VideoFrame, out: Tensor) -> None:
         color = self._picture.color
         if color.transfer == "sdr":
             planes = self._to_rgb(raw, "gbrp", self._reformatter).planes
@@ -90,7 +100,7 @@ class SoftwareCanvas:
         return self._picture.orientation.apply(frames).to(self._device)
 
     def _num_unwritten_columns(self, frame: VideoFrame) -> int:
-        is_scaled = (frame.width, frame.height) != (self._picture.width, self._picture.height)
+        is_scaled = (frame.width, frame.height) != self._picture.whole_size
         if is_scaled or frame.height % 2 or frame.format.name not in _WRITTEN_IN_COLUMNS:
             return 0
         return frame.width % _COLUMNS
@@ -98,10 +108,11 @@ class SoftwareCanvas:
     def _to_rgb(self, frame: VideoFrame, pixel_format: str, reformatter: VideoReformatter) -> VideoFrame:
         color = self._picture.color
         matrix = _SWSCALE_MATRIX[color.matrix]
+        width, height = self._picture.whole_size
         return reformatter.reformat(
             frame,
-            width=self._picture.width,
-            height=self._picture.height,
+            width=width,
+            height=height,
             format=pixel_format,
             src_colorspace=matrix,
             dst_colorspace=matrix,

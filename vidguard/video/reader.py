@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from types import TracebackType
@@ -44,8 +44,12 @@ class VideoReader(Protocol):
         """Frames decoded so far, analysed or not."""
 
     @property
+    def troubles(self) -> tuple[str, ...]:
+        """Of the notes those that say why not all of the source was seen, so far."""
+
+    @property
     def damaged(self) -> bool:
-        """Whether the source turned out, so far, to be broken off, partly undecodable or cut by a limit."""
+        """Whether there are troubles: the source is broken off, partly undecodable, cut by a limit or partly hidden."""
 
     @property
     def end_seconds(self) -> float | None:
@@ -75,6 +79,11 @@ class VideoReader(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close at the end of a with block."""
+
+
+def counted(sentences: Counter[str]) -> tuple[str, ...]:
+    """Each sentence once, with how often it was true where that is more than once."""
+    return tuple(f"{what} ({n} times)" if n > 1 else what for what, n in sentences.items())
 
 
 def require_batch_size(batch_size: int) -> None:

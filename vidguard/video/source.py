@@ -12,6 +12,7 @@ from typing import BinaryIO, Final, cast
 from vidguard.config import Limits
 from vidguard.errors import InputError, LimitError, SourceError, VidguardError
 from vidguard.video.hashed import HashedFile
+from vidguard.video.limits import option
 
 _HEAD_BYTES: Final = 64
 _CHUNK_BYTES: Final = 1 << 20
@@ -89,6 +90,7 @@ class Source:
         self.sha256: str | None = None
         self._stream: Stream | None = None
         self._hashed: HashedFile | None = None
+        self._held_was_cut = False
         if isinstance(given, (str, Path)):
             self.path = _regular_file(given)
             self.name = _shown_name(self.path)
@@ -116,7 +118,7 @@ class Source:
             if self.size_bytes > self._limits.max_bytes:
                 raise LimitError(
                     f"{self.name} has {self.size_bytes} bytes, more than max_bytes={self._limits.max_bytes}; "
-                    "raise the limit or pass a smaller file"
+                    f"raise the limit ({option('max_bytes')} of vidguard analyze) or pass a smaller file"
                 )
             self._hashed = HashedFile(self._file, self.size_bytes, self.name)
             self.sha256, self._file = self._hashed.sha256, cast(BinaryIO, self._hashed)
@@ -137,6 +139,30 @@ class Source:
         )
         return self._stream
 
+    def hold(self) -> None:
+        """Keep all that a pipe gives, up to max_bytes, so that it can seek: pictures are read back and forth."""
+        if self.seekable:
+            return
+        stream = self.stream()
+        kept = io.BytesIO()
+        while chunk := stream.read(_CHUNK_BYTES):
+            kept.write(chunk)
+        self._held_was_cut = stream.was_cut
+        self._file, self.seekable = kept, True
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Look at bytes in the middle, for who reads a stream unnoticed; of a pipe only its first ones are there."""
+        if not self.seekable:
+            return self.head[offset : offset + size]
+        before = self._file.tell()
+        try:
+            self._file.seek(offset)
+            return self._file.read(size)
+        except (OSError, OverflowError) as error:
+            raise SourceError(f"reading {self.name} failed: {error}") from error
+        finally:
+            self._file.seek(before)
+
     def require_unchanged(self) -> None:
         """Raise SourceError if what was read is, so far, not what was hashed."""
         if self._hashed is not None:
@@ -145,7 +171,7 @@ class Source:
     @property
     def was_cut(self) -> bool:
         """Tell whether a pipe went on beyond max_bytes."""
-        return self._stream is not None and self._stream.was_cut
+        return self._held_was_cut or (self._stream is not None and self._stream.was_cut)
 
     def close(self) -> None:
         """Close what was opened here; the caller's file object stays open."""
