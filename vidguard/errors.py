@@ -19,6 +19,10 @@ class BackendError(VidguardError):
     """The requested reader or device isn't available here."""
 
 
+class OutputError(VidguardError, OSError):
+    """An output can't be written: the system refuses, or what lies there isn't a file, or it is a source."""
+
+
 class WeightsError(VidguardError):
     """A weights folder is missing, damaged or doesn't fit its manifest."""
 

@@ -18,6 +18,8 @@ from pydantic import ConfigDict, Field, PlainSerializer, TypeAdapter, Validation
 from pydantic.dataclasses import dataclass
 
 from vidguard.errors import InputError, ReportFormatError
+from vidguard.files import write_whole
+from vidguard.text import printable_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -395,9 +397,18 @@ class Report:
         for track in self.tracks:
             _require_cover(track, by_track[track.id])
 
+    def require_source(self, source: SourceInfo) -> None:
+        """Raise InputError for a source other than the report's, told by its bytes; a pipe's report names none."""
+        if self.source.sha256 is not None and source.sha256 != self.source.sha256:
+            seen = "has no digest" if source.sha256 is None else f"has {source.sha256[:12]}…"
+            raise InputError(
+                f"{source.name} isn't what the report was made from (SHA-256 {self.source.sha256[:12]}…, this {seen}): "
+                "the file is another one, or changed meanwhile; analyse it again"
+            )
+
     def to_json(self, *, indent: int | None = 2) -> str:
         """Serialise; `from_json` gives an equal report back."""
-        return _report_adapter().dump_json(self, indent=indent).decode()
+        return printable_json(_report_adapter().dump_json(self, indent=indent).decode())
 
     @staticmethod
     def from_json(text: str | bytes) -> Report:
@@ -425,14 +436,6 @@ class Report:
         from vidguard.render.html import render_html  # the one upward import: a convenience, resolved on use
 
         write_whole(path, render_html(self).encode())
-
-
-def write_whole(path: str | Path, content: bytes) -> None:
-    """Write through a sibling file and a rename, so that a reader never sees half of it."""
-    target = Path(path)
-    partial = target.with_name(target.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(target)
 
 
 def _report_adapter() -> TypeAdapter[Report]:

@@ -19,13 +19,14 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from vidguard.calibration import DEFAULT_ERROR_RATE, DecisionRule, GenuineScores, Platt, TrackReading
 from vidguard.config import CropGeometry
 from vidguard.errors import WeightsError
-from vidguard.types import KindOfManipulation, write_whole
+from vidguard.files import write_whole
+from vidguard.types import KindOfManipulation
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -226,8 +227,8 @@ def count_parameters(entry: WeightEntry) -> int:
 def write_files(target: Path, tensors: Mapping[str, Tensor], golden: Mapping[str, Tensor], passport: Passport) -> None:
     """Write the files of a weight set into its folder, which is made where it is missing."""
     target.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.contiguous() for k, v in tensors.items()}, target / "model.safetensors")
-    save_file(dict(golden), target / "golden.safetensors")
+    write_whole(target / "model.safetensors", save({k: v.contiguous() for k, v in tensors.items()}))
+    write_whole(target / "golden.safetensors", save(dict(golden)))
     for file in target.glob("*.safetensors"):
         file.chmod(0o644)  # safetensors writes for the owner alone; installed weights are for everyone
     write_passport(target, passport)

@@ -25,8 +25,8 @@ from validation import SETS, figures, validation_crops
 from vidguard.detector.cost import cost_of
 from vidguard.detector.judge import load_judge
 from vidguard.encoders import ENCODERS
+from vidguard.files import write_whole
 from vidguard.training.material import Store, open_store
-from vidguard.types import write_whole
 from vidguard.weights import WeightEntry, list_weights
 
 SHOWN: Final = ("dfdc", "mesonet", "openforensics (GAN swap)", "generated")

@@ -27,9 +27,9 @@ from surroundings import environment
 from torch import Tensor
 
 from vidguard.encoders import prepare_crops
+from vidguard.files import write_whole
 from vidguard.metrics import Statistic, accuracy, auc
 from vidguard.published import read_encoder
-from vidguard.types import write_whole
 
 FILES: Final = {
     "Meso4_DF": "meso4",

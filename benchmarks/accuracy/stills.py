@@ -44,11 +44,11 @@ from vidguard.encoders import CROP, EfficientNetLite0, prepare_crops
 from vidguard.errors import InputError
 from vidguard.faces import FaceDetector, align_crops
 from vidguard.faces.mesh import POINTS, FaceMesh
+from vidguard.files import write_whole
 from vidguard.fingerprints import KINDS, fit_fingerprint, native_face
 from vidguard.forge import jpeg
 from vidguard.metrics import Statistic, accuracy, auc
 from vidguard.training.frames import load_pretrained
-from vidguard.types import write_whole
 from vidguard.weights import find_weights
 
 Floats = NDArray[np.floating[Any]]

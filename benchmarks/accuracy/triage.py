@@ -28,8 +28,8 @@ from triage_material import Copy, make_copies, native_clips
 
 import vidguard
 from vidguard.detector.triage import judge_crops, look, quick_detector
+from vidguard.files import write_whole
 from vidguard.training.sequences import load_sequences
-from vidguard.types import write_whole
 from vidguard.video.keyframes import open_key_frames
 from vidguard.video.source import Source
 from vidguard.weights import (

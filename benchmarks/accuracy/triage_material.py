@@ -24,10 +24,11 @@ from rich.progress import track as progress
 from vidguard.config import FaceConfig
 from vidguard.faces import FaceDetector, FaceFollower
 from vidguard.faces.mesh import FaceMesh
+from vidguard.files import write_whole
 from vidguard.forge import Face, forge_track, sample_recipe
 from vidguard.training.listing import is_video
 from vidguard.training.material import open_store
-from vidguard.types import FrameBatch, write_whole
+from vidguard.types import FrameBatch
 from vidguard.video import open_source
 
 Picture = NDArray[np.uint8]

@@ -117,6 +117,18 @@ def test_several_sources_go_into_a_folder_and_a_bad_one_stops_none(command, file
     ]
 
 
+def test_a_defect_in_one_source_leaves_the_others(command, files, tmp_path, monkeypatch):
+    from vidguard.protocols.forger import Forger
+
+    def failing(self, file):
+        raise RuntimeError("tensor trouble")
+
+    monkeypatch.setattr(Forger, "read", failing)
+    code, _, err = command("forge", files / "face.png", files / "other.png", "--out", tmp_path / "out")
+    assert code == 3
+    assert [line.split(": unexpected")[0].split("/")[-1] for line in err.splitlines()] == ["face.png", "other.png"]
+
+
 def test_a_preview_needs_no_out(command, files, tmp_path):
     sheet = tmp_path / "sheet.png"
     code, out, _ = command("forge", files / "face.png", "--preview", sheet, "--donor", files / "other.png")

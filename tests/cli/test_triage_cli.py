@@ -85,3 +85,33 @@ def test_what_cannot_be_done_as_given_exits_2_before_any_file_is_read(triage, up
     code, _, err = triage(path)
     assert code == 2
     assert "fit one with" in err
+
+
+@pytest.mark.parametrize("error", [RuntimeError("tensor trouble"), OSError(5, "Input/output error"), MemoryError()])
+def test_a_defect_in_one_source_leaves_the_others(triage, upload, command, error):
+    look = command.detector.triage
+
+    def failing(path, **options):
+        if path.name == "broken.mp4":
+            raise error
+        return look(path, **options)
+
+    command.detector.triage = failing
+    paths = [upload(content) for content in (b"real", b"broken", b"fake")]
+    code, out, err = triage(*paths)
+    assert code == 3
+    assert [line.split()[0] for line in out.splitlines()] == ["cleared", "check"]
+    (line,) = err.splitlines()
+    assert line.startswith(f"vidguard: {paths[1]}: unexpected {type(error).__name__}")
+    with pytest.raises(type(error)):
+        command("--debug", "triage", *paths)
+
+
+def test_no_hostile_name_comes_out_raw(triage, tmp_path):
+    path = tmp_path / "a\x1b[31m\u202e.mp4"
+    path.write_bytes(b"real")
+    _, out, _ = triage(path)
+    assert r"a\x1b[31m\u202e.mp4: a reason" in out
+    _, out, _ = triage(path, "--json")
+    assert out.strip().isprintable()
+    assert Triage.from_json(out).source.name == path.name

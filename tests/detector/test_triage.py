@@ -180,3 +180,20 @@ def test_an_answer_that_contradicts_itself_is_refused() -> None:
         Triage(outcome=Outcome.NO_FACE, score=1.0, faces=(face,), **common)
     with pytest.raises(ValueError, match="the score is"):
         Triage(outcome=Outcome.CHECK, score=None, faces=(face,), **common)
+
+
+def test_each_answer_is_logged_with_what_was_wrong(
+    detector: vidguard.Detector, face: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="vidguard"):
+        answer = detector.triage(face[: len(face) // 2])
+        report = detector.analyze(np_png())
+    assert any(message.startswith(f"<bytes>: {answer.outcome.value} in ") for message in caplog.messages)
+    assert any(message.startswith(f"<bytes>: {report.status.value} in ") for message in caplog.messages)
+    assert f"<bytes>: note: {report.engine.notes[-1]}" in caplog.messages
+
+
+def np_png() -> bytes:
+    kept = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(kept, "PNG")
+    return kept.getvalue()

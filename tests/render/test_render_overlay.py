@@ -1,3 +1,5 @@
+import hashlib
+import io
 from dataclasses import replace
 from fractions import Fraction
 
@@ -9,6 +11,7 @@ from reports import SOURCE, still, two_faces
 from skimage import data
 
 from vidguard.errors import InputError, SourceError
+from vidguard.marks import is_own_overlay
 from vidguard.render.overlay import Painter, save_overlay
 from vidguard.render.scale import UNJUDGED_RGB, rgb
 from vidguard.types import PictureSize
@@ -34,6 +37,12 @@ def clip(tmp_path_factory):
     return path
 
 
+def of(report, path):
+    """The report as if it had been made from this file."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return replace(report, source=replace(report.source, sha256=digest))
+
+
 def decoded(path) -> list[tuple[float, np.ndarray]]:
     with av.open(str(path)) as container:
         return [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
@@ -46,7 +55,7 @@ def close(pixel, colour, tolerance=40) -> bool:
 def test_overlay_keeps_times_and_colours_boxes_by_segment(clip, tmp_path):
     target = tmp_path / "marked.mp4"
     calls = []
-    save_overlay(clip, two_faces(), target, progress=lambda done, total: calls.append((done, total)))
+    save_overlay(clip, of(two_faces(), clip), target, progress=lambda done, total: calls.append((done, total)))
     before, after = decoded(clip), decoded(target)
     origin = before[0][0]
     assert [t + origin for t, _ in after] == pytest.approx([t for t, _ in before], abs=1e-3)
@@ -87,7 +96,7 @@ def test_strip_has_a_coloured_row_per_face_and_a_moving_cursor():
 def test_still_is_written_as_png(tmp_path):
     source, target = tmp_path / "portrait.png", tmp_path / "marked.png"
     cv2.imwrite(str(source), np.zeros((512, 512, 3), np.uint8))
-    save_overlay(source, still(0.88), target)
+    save_overlay(source, of(still(0.88), source), target)
     picture = cv2.imread(str(target))[:, :, ::-1]
     assert picture.shape == (512, 512, 3), "no time strip on a still"
     assert close(picture[155, 60], rgb(0.88), 0)
@@ -113,8 +122,30 @@ def test_a_failure_half_way_leaves_nothing_behind(clip, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        save_overlay(clip, two_faces(), tmp_path / "marked.mp4", progress=stop)
+        save_overlay(clip, of(two_faces(), clip), tmp_path / "marked.mp4", progress=stop)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("source", ["path", "bytes", "file", "pipe"])
+def test_another_file_than_the_reports_is_refused(clip, tmp_path, source):
+    class Pipe(io.BytesIO):
+        def seekable(self):
+            return False
+
+    data = clip.read_bytes()
+    given = {"path": clip, "bytes": data, "file": io.BytesIO(data), "pipe": Pipe(data)}[source]
+    with pytest.raises(InputError, match="isn't what the report was made from"):
+        save_overlay(given, two_faces(), tmp_path / "marked.mp4")
+    assert not list(tmp_path.iterdir())
+
+
+def test_overlays_say_that_they_are(clip, tmp_path):
+    save_overlay(clip, of(two_faces(), clip), tmp_path / "clip.mp4.overlay.mp4")
+    picture = tmp_path / "portrait.png"
+    cv2.imwrite(str(picture), np.zeros((64, 64, 3), np.uint8))
+    save_overlay(picture, of(still(0.88), picture), tmp_path / "portrait.png.overlay.png")
+    own = {path.name for path in tmp_path.iterdir() if is_own_overlay(path)}
+    assert own == {"clip.mp4.overlay.mp4", "portrait.png.overlay.png"}
 
 
 def test_overlay_fits_every_size_into_the_largest_and_counts_from_the_start(tmp_path):

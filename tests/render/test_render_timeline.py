@@ -7,7 +7,7 @@ from reports import make_track, two_faces
 
 from vidguard.render.scale import STEPS, rgb, step_index
 from vidguard.render.timeline import HEIGHT, TOP, WIDTH, Axis, curve_runs, draw_lane, level, time_axis
-from vidguard.render.words import clock, percent, printable
+from vidguard.render.words import clock, percent
 from vidguard.types import Interval
 
 
@@ -28,13 +28,6 @@ def test_clock(seconds, text):
 
 def test_percent_never_claims_certainty():
     assert [percent(p) for p in (0.0, 0.004, 0.5, 0.999, 1.0, None)] == ["<1%", "<1%", "50%", ">99%", ">99%", "–"]
-
-
-def test_printable_takes_the_sting_out_of_terminal_codes():
-    assert (
-        printable("a\x1b[31mb\u202ec\n")
-        == "a\N{REPLACEMENT CHARACTER}[31mb\N{REPLACEMENT CHARACTER}c\N{REPLACEMENT CHARACTER}"
-    )
 
 
 @given(st.floats(0, 1))

@@ -23,6 +23,7 @@ from vidguard.encoders import CROP, ENCODERS
 from vidguard.errors import InputError
 from vidguard.faces import template_landmarks
 from vidguard.temporal import FrameTokens
+from vidguard.training import material
 from vidguard.training import recipe as recipes
 from vidguard.training.calibrate import calibrate, fit_fusion, judge_parts
 from vidguard.training.export import export, golden, passport_of, write_card
@@ -126,6 +127,22 @@ def test_a_store_holds_the_faces_of_what_can_be_read(tmp_path: Path) -> None:
     # a face found is where the template puts it; a crop without one is taken whole
     assert np.abs(store.landmarks[0] - template_landmarks(CROP).numpy()).max() < 12
     assert np.isnan(store.landmarks[1]).all()
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), RuntimeError("decoder trouble"), MemoryError()])
+def test_whatever_a_file_leads_to_it_costs_its_own_faces_alone(tmp_path: Path, monkeypatch, error: Exception) -> None:
+    def trouble(*_: object, **__: object) -> None:
+        raise error
+
+    path = tmp_path / "face.png"
+    cv2.imwrite(str(path), np.zeros((64, 64, 3), np.uint8))
+    row = Row("face.png", "real", "none", "lfw", "train", "g", 0, 0.0)
+    monkeypatch.setattr(material, "_detector", lambda: None)
+    with monkeypatch.context() as patch:
+        patch.setattr("vidguard.video.pillow_reader.Image.open", trouble)
+        assert material._faces_of(reserving(()), (path, row)) == "couldn't be read"
+    monkeypatch.setattr(material, "_still_face", trouble)
+    assert material._faces_of(reserving(()), (path, row)) == "found a defect of vidguard"
 
 
 def test_tracks_of_two_data_sets_stay_apart() -> None:

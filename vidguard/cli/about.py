@@ -12,7 +12,7 @@ import typer
 
 from vidguard.cli.terminal import complain, out
 from vidguard.errors import WeightsError
-from vidguard.render.words import printable
+from vidguard.text import printable
 
 if TYPE_CHECKING:
     from vidguard.weights import WeightEntry

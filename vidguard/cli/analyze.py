@@ -15,7 +15,7 @@ import typer
 from vidguard.cli.limits import DEFAULTS, MaxBytes, MaxPixels, MaxSeconds, MaxStillPixels, MaxStreams
 from vidguard.cli.outputs import Outputs
 from vidguard.cli.sources import STDIN, Expanded, expand
-from vidguard.cli.terminal import complain, defect, err, out, progress_bar, reason
+from vidguard.cli.terminal import complain, defect, err, note, out, progress_bar, reason
 from vidguard.config import AnalysisConfig, Limits
 from vidguard.errors import LimitError, VidguardError
 
@@ -114,14 +114,16 @@ def analyze(
     if STDIN in sources and len(sources) > 1:
         raise typer.BadParameter("- (standard input) stands alone", param_hint="SOURCE")
     _check_backend(backend)
-    found = Expanded((), (), (), False) if sources == [STDIN] else expand(sources)
-    outputs = Outputs(json, html, overlay, found.several)
-    outputs.check(found.files)
+    found = Expanded((), (), (), (), False) if sources == [STDIN] else expand(sources)
+    outputs = Outputs(json, html, overlay, found.files, found.several)
+    outputs.check()
     limits = Limits(max_bytes, max_pixels, max_still_pixels, max_seconds, max_streams)
     config = _config(fps, segment_seconds, error_rate, limits)
     tally = Tally(failed=len(found.problems))
-    for line in (*found.problems, *(() if quiet else found.passed_over)):
-        complain(line)
+    for line in (*found.overlays, *(() if quiet else found.passed_over)):
+        note(line)
+    for problem in found.problems:
+        complain(problem)
     if found.files or sources == [STDIN]:
         detector = _load(weights, device, config)
         _Run(detector, config, backend, outputs, found.files, explain, quiet, context.obj.debug, tally).all()
@@ -186,12 +188,13 @@ class _Run:
     def _one(self, file: Path | None, position: str) -> None:
         from vidguard.render.table import report_table
 
+        self.outputs.require_free(file)
         with _opened(file, self.config.limits.max_bytes) as source:
             with progress_bar(_name(file) + position, quiet=self.quiet) as progress:
                 report = self.detector.analyze(source, backend=self.backend, progress=progress)
                 if self.explain:
                     report = self.detector.explain(source, report)
-            self.outputs.write_reports(report, file, self.files)
+            self.outputs.write_reports(report, file)
             self._count(report, file)
             if not self.quiet:
                 self._console().print(report_table(report), "", sep="\n")
@@ -213,7 +216,7 @@ class _Run:
     def _overlay(self, source: Path | BinaryIO, report: Report, file: Path | None) -> None:
         from vidguard.types import Status
 
-        path = self.outputs.overlay_path(report, file, self.files)
+        path = self.outputs.overlay_path(report, file)
         if path is None or report.status is Status.UNDECODABLE:
             return
         from vidguard.render.overlay import save_overlay

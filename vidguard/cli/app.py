@@ -14,6 +14,7 @@ from vidguard.cli.analyze import analyze
 from vidguard.cli.benchmark import app as benchmark
 from vidguard.cli.demo import demo
 from vidguard.cli.forge import forge
+from vidguard.cli.logs import Log, shown
 from vidguard.cli.terminal import complain, defect, reason
 from vidguard.cli.train import EPILOG as TRAIN_EPILOG
 from vidguard.cli.train import train
@@ -78,6 +79,9 @@ class _Settings:
 
     debug = False
 
+    def __init__(self, log: Log) -> None:
+        self.log = log
+
 
 def _show_version(wanted: bool) -> None:
     if wanted:
@@ -92,13 +96,25 @@ def _global_options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something goes wrong.")] = False,
+    verbose: Annotated[
+        int,
+        typer.Option("--verbose", "-v", count=True, help="Log each answer, its time and what was wrong; twice: steps."),
+    ] = 0,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="Write what goes to standard error as JSON, one object a line.")
+    ] = False,
 ) -> None:
     context.obj.debug = debug
+    context.obj.log.configure(verbose=verbose, as_json=log_json)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; no exception leaves, except under --debug."""
-    settings = _Settings()
+    with shown() as log:
+        return _run(arguments, _Settings(log))
+
+
+def _run(arguments: Sequence[str], settings: _Settings) -> int:
     try:
         app(list(arguments), prog_name="vidguard", obj=settings)
     except SystemExit as finished:

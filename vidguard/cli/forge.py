@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from vidguard.cli.outputs import SameFiles
 from vidguard.cli.sources import Expanded, expand, mirrored
-from vidguard.cli.terminal import complain, count_bar, out, reason
+from vidguard.cli.terminal import complain, count_bar, defect, note, out, reason
 from vidguard.errors import VidguardError
+from vidguard.files import fitting_name
+from vidguard.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,12 +81,14 @@ def forge(
     found = expand(sources)
     targets = _targets(found, target)
     _keep_apart(found, targets, donor, preview)
+    for line in (*found.overlays, *found.passed_over):
+        note(line)
     for problem in found.problems:
         complain(problem)
     failed = len(found.problems)
     if found.files:
         forger = Forger(order, donor, with_meshes=_wants_meshes(kind, preview))
-        failed += _forge(forger, found, targets, preview, quiet=quiet)
+        failed += _forge(forger, found, targets, preview, quiet=quiet, debug=context.obj.debug)
     raise typer.Exit(FAILED if failed else 0)
 
 
@@ -136,18 +141,23 @@ def _keep_apart(found: Expanded, targets: dict[Path, Path], donor: Path | None, 
     # which of both it will be shows only when a source is read
     suffixes = (STILL_SUFFIX, CLIP_SUFFIX) if found.several else ("",)
     written = [("--out", _named(path, suffix)) for path in targets.values() for suffix in suffixes]
-    taken = {} if donor is None else {donor.resolve(): "the donor itself"}
-    taken |= {file.resolve(): "the source itself" for file in found.files}
+    kept = {
+        "the donor itself": SameFiles(() if donor is None else (donor,)),
+        "the source itself": SameFiles(found.files),
+    }
+    taken: set[Path] = set()
     for option, path in written if preview is None else (*written, ("--preview", preview)):
-        if path.resolve() in taken:
-            why = f"{path} is {taken[path.resolve()]} and would be lost; give another name"
-            raise typer.BadParameter(why, param_hint=option)
-        taken[path.resolve()] = "where --out writes"
+        lost = next((what for what, files in kept.items() if path in files), None)
+        if lost is None and path.resolve() in taken:
+            lost = "where --out writes"
+        if lost is not None:
+            raise typer.BadParameter(f"{path} is {lost} and would be lost; give another name", param_hint=option)
+        taken.add(path.resolve())
 
 
 def _named(target: Path, suffix: str) -> Path:
     """Where one of several forgeries goes; a lone one, without a suffix to add, keeps the name it was given."""
-    return target.with_name(f"{target.name}.forged{suffix}") if suffix else target
+    return target.with_name(fitting_name(target.name, f".forged{suffix}")) if suffix else target
 
 
 def _wants_meshes(kind: str, preview: Path | None) -> bool:
@@ -164,7 +174,9 @@ def _wants_meshes(kind: str, preview: Path | None) -> bool:
     return True
 
 
-def _forge(forger: Forger, found: Expanded, targets: dict[Path, Path], preview: Path | None, *, quiet: bool) -> int:
+def _forge(
+    forger: Forger, found: Expanded, targets: dict[Path, Path], preview: Path | None, *, quiet: bool, debug: bool
+) -> int:
     """Forge all files; gives the number of those that couldn't be."""
     from vidguard.video import write_picture
 
@@ -174,13 +186,21 @@ def _forge(forger: Forger, found: Expanded, targets: dict[Path, Path], preview: 
         for number, file in enumerate(found.files, start=1):
             try:
                 sheet, said = _one(forger, file, targets.get(file), several=found.several, preview=preview is not None)
-            except (VidguardError, OSError) as error:
+            except VidguardError as error:
                 failed += 1
-                complain(f"{file}: {reason(error, str(file)) if isinstance(error, OSError) else error}")
+                complain(f"{file}: {error}")
+            except OSError as error:
+                failed += 1
+                complain(f"{file}: {reason(error, str(file))}")
+            except Exception as error:  # one file that finds a defect must not take the others down
+                if debug:
+                    raise
+                failed += 1
+                complain(f"{file}: {defect(error)}")
             else:
                 sheets += sheet
                 if said and not quiet:
-                    out().print(said, markup=False, soft_wrap=True)
+                    out().print(printable(said), markup=False, soft_wrap=True)
             advance(number, len(found.files))
     if preview is not None and sheets:
         import numpy as np

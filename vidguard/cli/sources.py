@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from vidguard.config import STILL_SUFFIXES, VIDEO_SUFFIXES
+from vidguard.marks import is_own_overlay
 from vidguard.sniff import may_show_something
 
 STDIN: Final = "-"
@@ -22,12 +23,14 @@ _MAX_NAMED: Final = 5
 
 @dataclass(frozen=True)
 class Expanded:
-    """The files to analyse, in order and without repeats, and a line for each argument that gave none."""
+    """The files to analyse, in order and without repeats, a line for each argument that gave none, or not all."""
 
     files: tuple[Path, ...]
     problems: tuple[str, ...]
     passed_over: tuple[str, ...]
     """A line for each folder in which files were passed over, with their number and some of their names."""
+    overlays: tuple[str, ...]
+    """The same of files that say they are overlays of an earlier run: as anybody can say so, never to be kept quiet."""
     several: bool
     """Whether outputs are folders: more than one file was named, or a folder or glob that may hold any number."""
 
@@ -38,16 +41,24 @@ def expand(arguments: Iterable[str]) -> Expanded:
     files: dict[Path, Path] = {}
     problems: list[str] = []
     passed_over: list[str] = []
+    overlays: list[str] = []
     for argument in arguments:
         found, others = _files_of(argument)
         if others:
             passed_over.append(f"{argument}: {_told(others)}")
+        own = set() if Path(argument).is_file() else {path for path in found if is_own_overlay(path)}
+        if own:
+            found = [path for path in found if path not in own]
+            overlays.append(
+                f"{argument}: passed over {len(own)} that say they are overlays of vidguard, {min(own).name} first; "
+                "a file that is named itself is taken"
+            )
         if not found:
             problems.append(f"{argument}: {_why_nothing(argument)}")
         for path in found:
             files.setdefault(path.resolve(), path)
     several = len(arguments) > 1 or any(Path(a).is_dir() or _is_glob(a) for a in arguments)
-    return Expanded(tuple(files.values()), tuple(problems), tuple(passed_over), several)
+    return Expanded(tuple(files.values()), tuple(problems), tuple(passed_over), tuple(overlays), several)
 
 
 def mirrored(files: Iterable[Path], folder: Path) -> dict[Path, Path]:

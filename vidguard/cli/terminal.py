@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from vidguard.render.words import printable
+from vidguard.errors import VidguardError
+from vidguard.text import printable
+
+_LOG = logging.getLogger(__name__)
 
 
 def out() -> Console:
@@ -24,12 +28,19 @@ def err() -> Console:
 
 
 def complain(message: str) -> None:
-    """One line on standard error, whatever the message holds."""
-    sys.stderr.write(f"vidguard: {printable(' '.join(message.splitlines()))}\n")
+    """Say on standard error what went wrong: one line, whatever the message holds."""
+    _LOG.error("%s", message)
+
+
+def note(message: str) -> None:
+    """Say on standard error what the user must know though nothing went wrong, as `complain` does."""
+    _LOG.warning("%s", message)
 
 
 def reason(error: OSError, otherwise: str) -> str:
     """Say in short where the system refused and why; otherwise stands for a path it didn't name."""
+    if isinstance(error, VidguardError):
+        return str(error)
     return f"{otherwise if error.filename is None else error.filename}: {error.strerror or error}"
 
 

@@ -70,7 +70,7 @@ def train(
 ) -> None:
     """Make a weight set: cut faces, train the encoders, fuse them over time, calibrate."""
     from vidguard.cli.terminal import err
-    from vidguard.render.words import printable
+    from vidguard.text import printable
     from vidguard.training.export import write_card
     from vidguard.training.pipeline import train as run_stages
     from vidguard.training.recipe import load_recipe

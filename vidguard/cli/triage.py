@@ -10,10 +10,10 @@ import typer
 
 from vidguard.cli.limits import DEFAULTS, MaxBytes, MaxPixels, MaxSeconds, MaxStillPixels, MaxStreams
 from vidguard.cli.sources import expand
-from vidguard.cli.terminal import complain, out, reason
+from vidguard.cli.terminal import complain, defect, note, out
 from vidguard.config import AnalysisConfig, Limits
 from vidguard.errors import VidguardError
-from vidguard.render.words import printable
+from vidguard.text import printable
 
 if TYPE_CHECKING:
     from vidguard.detector import Detector
@@ -39,6 +39,7 @@ Exit codes:
 
 
 def triage(
+    context: typer.Context,
     sources: Annotated[
         list[str], typer.Argument(metavar="SOURCE", help="Files, folders (searched recursively) or quoted globs.")
     ],
@@ -68,8 +69,10 @@ def triage(
         raise typer.BadParameter("choose fakes or found", param_hint="--of")
     limits = Limits(max_bytes, max_pixels, max_still_pixels, max_seconds, max_streams)
     found = expand(sources)
-    for line in (*found.problems, *found.passed_over):
-        complain(line)
+    for line in (*found.overlays, *found.passed_over):
+        note(line)
+    for problem in found.problems:
+        complain(problem)
     failed, to_check = len(found.problems), 0
     if found.files:
         import vidguard  # torch comes with it: not before the arguments are known to be good
@@ -83,9 +86,11 @@ def triage(
             except VidguardError as error:
                 failed += 1
                 complain(f"{file}: {error}")
-            except OSError as error:
+            except Exception as error:  # one upload that finds a defect must not take the others down
+                if context.obj.debug:
+                    raise
                 failed += 1
-                complain(reason(error, str(file)))
+                complain(f"{file}: {defect(error)}")
     raise typer.Exit(FAILED if failed else CHECK if to_check else 0)
 
 
@@ -96,6 +101,6 @@ def _one(detector: Detector, file: Path, misses: float, of: str, as_json: bool) 
         sys.stdout.write(answer.to_json(indent=None) + "\n")
         sys.stdout.flush()
     else:
-        line = f"{answer.outcome.value:8} {printable(str(file))}: {answer.why}"
+        line = f"{answer.outcome.value:8} {printable(str(file))}: {printable(answer.why)}"
         out().print(line, markup=False, soft_wrap=True)
     return answer.outcome.value == "check"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
-from typing import BinaryIO, Final
+from time import perf_counter
+from typing import BinaryIO, Final, ParamSpec, TypeVar
 
 import av
 import numpy as np
@@ -27,6 +30,7 @@ from vidguard.detector.verdict import decide, video_logit
 from vidguard.errors import BackendError, InputError
 from vidguard.faces import FaceDetector
 from vidguard.segments import merge_findings, union
+from vidguard.text import printable
 from vidguard.types import (
     Coverage,
     Decision,
@@ -47,6 +51,9 @@ from vidguard.weights import find_weights
 Source = str | Path | bytes | BinaryIO
 Progress = Callable[[float, float | None], None]
 TimedFrame = tuple[Tensor | NDArray[np.uint8], float]
+_P = ParamSpec("_P")
+_Answer = TypeVar("_Answer", Report, Triage)
+_LOG = logging.getLogger(__name__)
 _STILL_NOTE: Final = "a still image: one frame, judged alone; there is no temporal part"
 _ONE_FRAME_NOTE: Final = "a video of one frame: judged alone, as a still is; there is no temporal part"
 
@@ -75,6 +82,26 @@ def choose_device(device: str | None) -> torch.device:
     return chosen
 
 
+def _logged(judge: Callable[_P, _Answer]) -> Callable[_P, _Answer]:
+    """Log what judge answers, what was wrong with the source, and how long it took."""
+
+    @wraps(judge)
+    def logged(*args: _P.args, **kwargs: _P.kwargs) -> _Answer:
+        began = perf_counter()
+        answer = judge(*args, **kwargs)
+        seconds, name = perf_counter() - began, printable(answer.source.name)
+        if isinstance(answer, Report):
+            said, why, notes = answer.status.value, answer.explanation, answer.engine.notes
+        else:
+            said, why, notes = answer.outcome.value, answer.why, answer.notes
+        _LOG.info("%s: %s in %.2f s: %s", name, said, seconds, printable(why))
+        for note in notes:
+            _LOG.info("%s: note: %s", name, printable(note))
+        return answer
+
+    return logged
+
+
 class Detector:
     """Loaded weights on a device, ready to judge. Not thread-safe; one per thread or process."""
 
@@ -99,7 +126,9 @@ class Detector:
             calibrated=calibration.fitted_on is not None,
         )
         self._face_detector = FaceDetector(self.config.faces, device=self.device)
+        _LOG.debug("weights %s (%s…) loaded on %s", entry.name, self.weights.sha256[:12], self.device)
 
+    @_logged
     def analyze(self, source: Source, *, backend: str | None = None, progress: Progress | None = None) -> Report:
         """Analyse a video or still image: a path, its bytes, or a binary file object.
 
@@ -129,6 +158,7 @@ class Detector:
         """
         return explain(self, source, report)
 
+    @_logged
     def triage(self, source: Source, *, misses: float = 0.01, of: str = "fakes") -> Triage:
         """Look at a few key frames only: is the whole analysis needed?
 

@@ -73,8 +73,7 @@ def _frames(detector: Detector, source: Source, report: Report, times: set[float
         source.seek(0)
     backend = report.engine.reader
     with open_source(source, device=detector.device, backend=backend, limits=detector.config.limits) as reader:
-        if None not in (reader.info.sha256, report.source.sha256) and reader.info.sha256 != report.source.sha256:
-            raise InputError("the report was made of another file; explain it with the one that it names")
+        report.require_source(reader.info)
         still = reader.info.kind == "image"
         rate = None if still else report.settings["frames_per_second"]
         left, shown = sorted(times), None

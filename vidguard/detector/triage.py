@@ -21,9 +21,9 @@ from vidguard.detector.judge import Judge
 from vidguard.encoders import CROP
 from vidguard.errors import ReportFormatError, WeightsError
 from vidguard.faces import FaceDetector, align_crops, measure_detail
+from vidguard.text import printable_json
 from vidguard.types import BoxXyxyPx, FrameBatch, SourceInfo, WeightsInfo
-from vidguard.video.keyframes import KeyFrameReader
-from vidguard.video.pillow_reader import PicturesReader, PillowReader
+from vidguard.video import VideoReader
 from vidguard.weights import Passport, TriagePoint
 
 MIN_KEY_FRAMES: Final = 3
@@ -92,7 +92,7 @@ class Triage:
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """Serialise; `from_json` gives an equal answer back."""
-        return TypeAdapter(Triage).dump_json(self, indent=indent).decode()
+        return printable_json(TypeAdapter(Triage).dump_json(self, indent=indent).decode())
 
     @staticmethod
     def from_json(text: str | bytes) -> Triage:
@@ -121,9 +121,7 @@ def choose_point(passport: Passport, misses: float, of: str) -> tuple[TriagePoin
     raise WeightsError(f"{passport.name} has no operating point for {misses:g} of {of}; it has {known}")
 
 
-def look(
-    reader: KeyFrameReader | PillowReader | PicturesReader, detector: FaceDetector
-) -> Iterator[tuple[FrameBatch, list[BoxXyxyPx], Tensor]]:
+def look(reader: VideoReader, detector: FaceDetector) -> Iterator[tuple[FrameBatch, list[BoxXyxyPx], Tensor]]:
     """Each frame that the reader gives, with its faces' boxes and crops (K, 3, S, S) uint8, the largest first."""
     for batch in reader.batches(batch_size=1):
         found = detector.detect(batch.frames)[0]
@@ -165,7 +163,7 @@ def decide(
 
 
 def examine(
-    reader: KeyFrameReader | PillowReader | PicturesReader,
+    reader: VideoReader,
     judge: Judge,
     detector: FaceDetector,
     point: TriagePoint,

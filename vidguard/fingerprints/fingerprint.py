@@ -15,9 +15,9 @@ from safetensors.numpy import save
 
 from vidguard.calibration import Platt
 from vidguard.errors import InputError, WeightsError
+from vidguard.files import write_whole
 from vidguard.fingerprints.color import color_statistics
 from vidguard.fingerprints.spectrum import azimuthal_spectrum
-from vidguard.types import write_whole
 
 Floats = NDArray[np.float64]
 

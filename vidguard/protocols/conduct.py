@@ -18,6 +18,7 @@ from vidguard._version import __version__
 from vidguard.config import VIDEO_SUFFIXES
 from vidguard.detector.cost import machine
 from vidguard.errors import InputError
+from vidguard.files import write_whole
 from vidguard.protocols.files import SCORES_FILE, read_scores, write_scores
 from vidguard.protocols.items import Item, Listing
 from vidguard.protocols.measure import SEED, compare, figures_by_group, frame_figures, segment_figures
@@ -33,7 +34,6 @@ from vidguard.protocols.result import Comparison, Coverage, DetectorInfo, Result
 from vidguard.protocols.run import Ledger, MakeSubject, run
 from vidguard.protocols.scores import Score
 from vidguard.protocols.subject import Subject
-from vidguard.types import write_whole
 
 OnScore = Callable[[Score, int, int], None]
 

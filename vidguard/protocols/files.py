@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from vidguard.errors import InputError
+from vidguard.files import write_whole
 from vidguard.protocols.items import Item
 from vidguard.protocols.result import ScoredItem
 from vidguard.protocols.scores import Score
-from vidguard.render.words import printable
-from vidguard.types import write_whole
+from vidguard.text import printable
 
 SCORES_FILE: Final = "videos.csv"
 _COLUMNS: Final = (

@@ -12,6 +12,7 @@ import numpy as np
 from vidguard.config import VIDEO_SUFFIXES, AnalysisConfig
 from vidguard.errors import InputError, VidguardError
 from vidguard.faces import FaceDetector
+from vidguard.files import fitting_name
 from vidguard.forge import forge_stretch, sample_recipe
 from vidguard.protocols.files import write_csv
 from vidguard.protocols.followed import follow_clip
@@ -70,7 +71,7 @@ def _forge(path: Path, name: str, out: Path, faces: FaceDetector, rng: np.random
     jitter = float(rng.choice([0.0, 0.01, 0.03]))
     forged = forge_stretch(frames[first:last], points[first:last], sample_recipe(rng), jitter=jitter, rng=rng)
     crf = int(rng.integers(*_CRF))
-    stem = name.replace("/", "__")
+    stem = fitting_name(name.replace("/", "__"), ".genuine.mp4").removesuffix(".genuine.mp4")
     copies = {"genuine": frames, "forged": [*frames[:first], *forged, *frames[last:]]}
     rate = clip.frame_rate
     for kind, pictures in copies.items():

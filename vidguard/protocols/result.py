@@ -13,9 +13,10 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from vidguard.errors import InputError, ReportFormatError
+from vidguard.files import write_whole
 from vidguard.protocols.items import Item
 from vidguard.protocols.scores import Score
-from vidguard.types import write_whole
+from vidguard.text import printable_json
 
 RESULT_SCHEMA_VERSION: Final = 1
 POOLED: Final = "pooled"
@@ -208,7 +209,7 @@ class Result:
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """Serialise; `from_json` gives an equal result back."""
-        return _adapter().dump_json(self, indent=indent).decode()
+        return printable_json(_adapter().dump_json(self, indent=indent).decode())
 
     @staticmethod
     def from_json(text: str | bytes) -> Result:
@@ -271,7 +272,7 @@ class Robustness:
 
     def to_json(self) -> str:
         """Serialise."""
-        return TypeAdapter(Robustness).dump_json(self, indent=2).decode()
+        return printable_json(TypeAdapter(Robustness).dump_json(self, indent=2).decode())
 
 
 def _adapter() -> TypeAdapter[Result]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from vidguard.config import VIDEO_SUFFIXES
 from vidguard.errors import InputError, VidguardError
+from vidguard.files import write_whole
 from vidguard.protocols.conduct import OnScore, conduct
 from vidguard.protocols.corruptions import CORRUPTIONS, Corruption
 from vidguard.protocols.items import Item, Listing
@@ -20,7 +21,6 @@ from vidguard.protocols.result import Robustness, RobustnessRow
 from vidguard.protocols.run import MakeSubject
 from vidguard.protocols.scores import Score
 from vidguard.protocols.subject import Subject
-from vidguard.types import write_whole
 
 NONE: Final = "none"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,8 +23,11 @@ from vidguard.faces import FaceDetector, align_crops
 from vidguard.protocols.items import Item
 from vidguard.protocols.protocol import Protocol
 from vidguard.protocols.scores import FrameScore, Score, SegmentScore
+from vidguard.text import printable
 from vidguard.types import FrameBatch, SourceInfo
 from vidguard.video import VideoReader, open_source
+
+_LOG = logging.getLogger(__name__)
 
 
 class Subject(Interface):
@@ -78,9 +82,9 @@ class VidguardSubject:
                 crops = (crop for batch in reader.batches() for crop in self._largest(batch.frames, CROP))
                 first = next((crop for crop in crops if crop is not None), None)
                 return None if first is None else thumbnail_jpeg(first)
-        except (VidguardError, OSError):
-            pass  # a picture for people to look at: the score, or its status, stands without it
-        return None
+        except Exception as error:  # noqa: BLE001 -- a picture for people to look at: the score stands without it
+            _LOG.info("%s: no thumbnail (%s)", printable(item.id), type(error).__name__)
+            return None
 
     def _by_pipeline(self, item: Item, began: float) -> Score:
         if item.path.is_dir():

@@ -17,9 +17,9 @@ from vidguard.detector.cost import cost_of
 from vidguard.detector.golden import golden
 from vidguard.encoders import CROP, Encoder
 from vidguard.errors import InputError, WeightsError
+from vidguard.files import write_whole
 from vidguard.published.network import build_encoder, read_content
-from vidguard.render.words import printable
-from vidguard.types import write_whole
+from vidguard.text import printable
 from vidguard.weights import (
     Calibration,
     Passport,

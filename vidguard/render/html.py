@@ -2,7 +2,7 @@
 
 The page opens by double click, asks nothing of any network, and carries a content security policy that allows only
 its own style and script (by hash) and data: pictures. Names in a report are hostile input: Jinja2's autoescaping
-covers the markup, `_script_safe` the embedded JSON.
+covers the markup, `printable_value` what can't be seen, `_script_safe` the embedded JSON.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from vidguard.render.start import from_start
 from vidguard.render.timeline import HEIGHT, WIDTH, level
 from vidguard.render.view import build_view
 from vidguard.render.words import clock, decision_words, kind_words, percent, track_words, verdict
+from vidguard.text import printable_value
 from vidguard.types import Report
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -56,6 +57,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
+        finalize=printable_value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

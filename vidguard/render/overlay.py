@@ -89,8 +89,8 @@ def save_overlay(
     source: what the report was made from. path: ``.mp4`` for a video (H.264, or MPEG-4 part 2 where PyAV was built
     without libx264; yuv420p, even sizes, no sound), ``.png`` for a still. Times are counted from the start of the file.
     Where the picture's size changes, the largest is kept, and the others are fitted into it, black around. progress:
-    called with the seconds done and the total, if known. Raises InputError where suffix and source don't fit,
-    SourceError where the source can't be read.
+    called with the seconds done and the total, if known. Raises InputError where suffix and source don't fit or the
+    source is another than the report's, SourceError where it can't be read, OutputError where path can't be written.
     """
     target = Path(path)
     wanted = ".png" if report.source.kind == "image" else ".mp4"
@@ -102,10 +102,13 @@ def save_overlay(
     painter = Painter(report)
     limits = Limits(**report.settings.get("limits", {}))  # so that a still is as large as it was for the analysis
     with open_source(source, limits=limits) as reader:
+        report.require_source(reader.info)
         if wanted == ".png":
             _save_still(reader, painter, target)
         else:
-            write_video(target, _painted(reader, painter, progress), frame_rate=report.source.frame_rate)
+            write_video(
+                target, _painted(reader, painter, progress), frame_rate=report.source.frame_rate, is_overlay=True
+            )
 
 
 class Painter:
@@ -204,7 +207,7 @@ def _save_still(reader: VideoReader, painter: Painter, target: Path) -> None:
     if batch is None:
         raise SourceError(_NO_FRAME)
     frame = batch.frames[0].permute(1, 2, 0).cpu().numpy()
-    write_picture(target, painter.paint(frame, batch.pts_seconds[0]))
+    write_picture(target, painter.paint(frame, batch.pts_seconds[0]), is_overlay=True)
 
 
 def _painted(reader: VideoReader, painter: Painter, progress: Progress | None) -> Iterator[TimedImage]:

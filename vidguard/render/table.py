@@ -14,7 +14,8 @@ from rich.text import Text
 from vidguard.render.scale import rgb
 from vidguard.render.start import from_start
 from vidguard.render.timeline import Axis, time_axis
-from vidguard.render.words import clock, decision_words, kind_words, percent, printable, track_words, verdict
+from vidguard.render.words import clock, decision_words, kind_words, percent, track_words, verdict
+from vidguard.text import printable
 from vidguard.types import Finding, Interval, Report, Segment, Track
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"

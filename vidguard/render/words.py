@@ -99,8 +99,3 @@ def percent(fake_prob: float | None) -> str:
 def kind_words(guess: KindGuess | None) -> str:
     """The most likely kind of manipulation with its probability, an en dash for None."""
     return "–" if guess is None else f"{guess.kind} {percent(guess.prob)}"
-
-
-def printable(text: str) -> str:
-    """Make a hostile name safe for a terminal or one line of log: control and formatting characters become U+FFFD."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from vidguard.errors import InputError
+from vidguard.files import write_whole
 from vidguard.training.recipe import Recipe, settings_of
-from vidguard.types import write_whole
 
 Say = Callable[[str], None]
 """Takes one line for the user and the logs."""

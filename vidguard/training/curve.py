@@ -12,7 +12,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from vidguard.types import write_whole
+from vidguard.files import write_whole
 
 _COLUMNS: Final = ("round", "step", "loss", "learning_rate", "seconds")
 

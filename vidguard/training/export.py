@@ -14,8 +14,8 @@ from vidguard.detector import Judge
 from vidguard.detector.golden import golden
 from vidguard.encoders import CROP
 from vidguard.errors import InputError
+from vidguard.files import write_whole
 from vidguard.training.recipe import Recipe, is_shipped
-from vidguard.types import write_whole
 from vidguard.weights import Calibration, Passport, TemporalShape, enter_in_manifest, find_weights, write_files
 
 

@@ -11,9 +11,9 @@ from typing import Final
 import cv2
 import numpy as np
 
+from vidguard.files import write_whole
 from vidguard.forge.generated import NETWORK, FaceGenerator
 from vidguard.training.listing import Row
-from vidguard.types import write_whole
 
 MANIFEST: Final = "index.csv"
 _COLUMNS: Final = ("path", "label", "kind", "dataset", "split", "group")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import multiprocessing
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,21 +28,25 @@ from vidguard.config import AnalysisConfig, FaceConfig
 from vidguard.encoders import CROP
 from vidguard.errors import InputError, SourceError
 from vidguard.faces import FaceDetector, FaceFollower, align_crops, crop_transforms
+from vidguard.files import write_whole
 from vidguard.forge import Face
+from vidguard.text import printable
 from vidguard.training.checkpoint import Say
 from vidguard.training.listing import Row, is_video
 from vidguard.training.recipe import MaterialRecipe
-from vidguard.types import FrameBatch, write_whole
+from vidguard.types import FrameBatch
 from vidguard.video import open_source
 
 # These come as crops: one in which no face is found is taken whole. The others are cut again like any picture, so that
 # a face has one size for the encoders, whoever cropped it (eyes 115 px apart in DFDC's crops, 73 px in MesoNet's).
 _ALREADY_CROPPED: Final = frozenset({"dfdc", "mesonet"})
 MADE_FROM: Final = "made_from"  # in a store: digest of the listed files and of how they were to be cut
+_LOG = logging.getLogger(__name__)
 _COLUMNS: Final = ("path", "label", "kind", "dataset", "split", "group", "track", "time")
 _MISSING: Final = "are missing"
 _UNREADABLE: Final = "couldn't be read"
 _NO_FACE: Final = "gave no face"
+_FAILED: Final = "found a defect of vidguard"
 
 Cut: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.float32], Row]
 """Crop (S, S, 3), landmarks (5, 2) in crop pixels, and where they come from."""
@@ -110,7 +115,9 @@ def build_store(
                 crops.append(crop)
                 landmarks.append(points)
                 rows.append(row)
-    counts = ", ".join(f"{without[why]} {why}" for why in (_MISSING, _UNREADABLE, _NO_FACE))
+    counts = ", ".join(
+        f"{without[why]} {why}" for why in (_MISSING, _UNREADABLE, _NO_FACE, _FAILED) if without[why] or why != _FAILED
+    )
     say(f"prepare: of {len(listed)} listed files {counts}")
     if not rows:
         raise InputError(f"no face in any of {len(listed)} files of split train or val; add material")
@@ -174,6 +181,9 @@ def _faces_of(recipe: MaterialRecipe, item: tuple[Path, Row]) -> list[Cut] | str
         return list(faces) or _NO_FACE
     except SourceError:
         return _UNREADABLE  # a few files of any web collection are broken; what is in the store is what was readable
+    except Exception:  # noqa: BLE001 -- one file must not cost hours of work
+        _LOG.exception("%s: it found a defect", printable(str(path)))
+        return _FAILED
 
 
 def open_store(folder: Path) -> Store:

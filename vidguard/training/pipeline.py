@@ -16,6 +16,7 @@ from vidguard.detector import Judge
 from vidguard.detector.cost import cost_of
 from vidguard.errors import InputError, WeightsError
 from vidguard.faces.mesh import FaceMesh
+from vidguard.files import write_whole
 from vidguard.training.calibrate import calibrate, encoder_figures, fit_fusion
 from vidguard.training.checkpoint import Say, digest, final_digest, is_made
 from vidguard.training.export import export, passport_of, write_card
@@ -36,7 +37,6 @@ from vidguard.training.sequences import (
 )
 from vidguard.training.sequences import Sequence as Track
 from vidguard.training.temporal import train_temporal
-from vidguard.types import write_whole
 from vidguard.weights import find_weights, read_passport
 
 _CUT_BY: Final = "cut_by"  # in a store: digest of the settings that it was cut by, known without the material

@@ -11,6 +11,7 @@ composited on black in stills.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -18,6 +19,8 @@ import torch
 
 from vidguard.config import Limits
 from vidguard.errors import BackendError, InputError
+from vidguard.text import printable
+from vidguard.video.guard import guarded, reading
 from vidguard.video.letterbox import Letterbox
 from vidguard.video.reader import VideoReader
 from vidguard.video.sampler import FrameSampler
@@ -36,6 +39,7 @@ __all__ = [
 ]
 
 BACKENDS: Final = ("pyav", "pyav-nvdec", "decord", "pillow")
+_LOG = logging.getLogger(__name__)
 _DEFAULT_LIMITS: Final = Limits()
 
 
@@ -63,7 +67,14 @@ def open_source(
         raise BackendError(f"device {wanted} was asked for, but torch finds no CUDA device; use device='cpu'")
     opened = Source(source, limits)
     try:
-        return _open(opened, wanted, backend, limits)
+        with reading(opened):
+            reader = guarded(_open(opened, wanted, backend, limits), opened)
+        info = reader.info
+        _LOG.debug(
+            "%s: opened by %s, %s %s, %sx%s",
+            *(printable(info.name), reader.backend, info.container, info.codec, info.width, info.height),
+        )
+        return reader
     except BaseException:
         opened.close()
         raise
@@ -89,4 +100,5 @@ def _open(source: Source, device: torch.device, backend: str | None, limits: Lim
     except BackendError as why:
         if backend is not None:
             raise
+        _LOG.info("%s: decoded in software: %s", printable(source.name), printable(str(why)))
         return open_software(source, device, limits, notes=(f"decoded in software: {why}",))

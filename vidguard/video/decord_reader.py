@@ -32,6 +32,8 @@ from vidguard.video.source import Source
 _SEEKABLE_CONTAINERS: Final = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 _TIME_TOLERANCE: Final = 0.002  # seconds: containers round to ticks, of 1 ms in Matroska
 
+_MAX_BYTES: Final = 1 << 30
+
 
 def open_decord(source: Source, device: torch.device, limits: Limits) -> DecordReader:
     """Open a source with decord; frames are moved to device.
@@ -46,13 +48,15 @@ def open_decord(source: Source, device: torch.device, limits: Limits) -> DecordR
         raise BackendError("decord isn't installed (it has wheels for x86-64 only); use backend='pyav'") from error
     if not source.seekable:
         raise BackendError("decord reads no pipes; use backend='pyav'")
+    if (source.size_bytes or 0) > _MAX_BYTES:
+        raise BackendError(f"decord would hold all of {source.name} in memory; use backend='pyav'")
     probe = open_software(source, torch.device("cpu"), limits)
     try:
         _require_showable(probe)
         starts = _plain_starts(source, limits)
-        where: Any = str(source.path) if source.path is not None else BytesIO(source.stream().read())
         try:
-            frames = decord.VideoReader(where, ctx=decord.cpu(0))
+            # Bytes, never a name: they are what was hashed, and FFmpeg would take some names for addresses.
+            frames = decord.VideoReader(BytesIO(source.stream().read()), ctx=decord.cpu(0))
             spans = frames.get_frame_timestamp(range(len(frames)))
         except (decord.DECORDError, AssertionError, RuntimeError) as error:
             raise BackendError(f"decord can't open {source.name}: {_first_line(error)}; use backend='pyav'") from error

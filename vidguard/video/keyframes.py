@@ -28,6 +28,7 @@ from vidguard.types import FrameBatch
 from vidguard.video.container import choose_stream, decoder_options, open_container
 from vidguard.video.deinterlace import Deinterlacer
 from vidguard.video.gif import GifClock
+from vidguard.video.guard import guarded, reading
 from vidguard.video.limits import check_pixels
 from vidguard.video.picture import (
     DEFAULT_FRAME_RATE,
@@ -39,7 +40,7 @@ from vidguard.video.picture import (
 from vidguard.video.pillow_reader import PicturesReader, PillowReader, is_for_pillow, open_picture
 from vidguard.video.promise import container_seconds, is_untimed, read_promise, stream_seconds
 from vidguard.video.pyav_software import SoftwareCanvas
-from vidguard.video.reader import counted
+from vidguard.video.reader import VideoReader, counted
 from vidguard.video.recovery import builds_up
 from vidguard.video.source import Source
 
@@ -57,7 +58,7 @@ _CPU: Final = torch.device("cpu")
 
 def open_key_frames(
     source: str | Path | bytes | BinaryIO, *, max_frames: int, limits: Limits = _DEFAULT_LIMITS
-) -> KeyFrameReader | PillowReader | PicturesReader:
+) -> VideoReader:
     """Open a path, bytes or binary file object for a look at no more than max_frames key frames, on the CPU.
 
     A still image, told by content, is read whole, of several pictures the first max_frames. Raises SourceError and
@@ -67,16 +68,21 @@ def open_key_frames(
         raise InputError(f"max_frames must be at least 1, got {max_frames}")
     opened = Source(source, limits)
     try:
-        if is_for_pillow(opened):
-            return open_picture(opened, _CPU, limits, max_pictures=max_frames)
-        container = open_container(opened, limits)
-        try:
-            return KeyFrameReader(opened, container, max_frames=max_frames, limits=limits)
-        except BaseException:
-            container.close()
-            raise
+        with reading(opened):
+            return guarded(_open(opened, max_frames, limits), opened)
     except BaseException:
         opened.close()
+        raise
+
+
+def _open(source: Source, max_frames: int, limits: Limits) -> KeyFrameReader | PillowReader | PicturesReader:
+    if is_for_pillow(source):
+        return open_picture(source, _CPU, limits, max_pictures=max_frames)
+    container = open_container(source, limits)
+    try:
+        return KeyFrameReader(source, container, max_frames=max_frames, limits=limits)
+    except BaseException:
+        container.close()
         raise
 
 

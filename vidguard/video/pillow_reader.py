@@ -30,7 +30,9 @@ from vidguard.video.source import Source
 # Formats Pillow decodes itself; EPS and the like would start other programs.
 _FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 # What Pillow's decoders raise for damaged data.
-_DAMAGE: Final = (OSError, SyntaxError, ValueError, TypeError, LookupError, RuntimeError, struct.error)
+_DAMAGE: Final = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, RuntimeError, EOFError, ArithmeticError, struct.error),
+)
 _JPEG_END: Final = b"\xff\xd9"
 _EXIF_ORIENTATION: Final = 0x0112
 _EXIF_ROTATION_DEGREES: Final = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import stat
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from vidguard.config import Limits
-from vidguard.errors import InputError, LimitError, SourceError
+from vidguard.errors import InputError, LimitError, SourceError, VidguardError
+from vidguard.video.hashed import HashedFile
 from vidguard.video.limits import option
 
 _HEAD_BYTES: Final = 64
 _CHUNK_BYTES: Final = 1 << 20
+# Opening a FIFO that took the file's place would wait for ever without it.
+_NOT_WAITING: Final = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class Stream:
@@ -50,6 +52,8 @@ class Stream:
             data = self._file.read(min(size, self._left))
         except OSError as error:
             raise SourceError(f"reading {self._name} failed: {error}") from error
+        if len(data) > size:  # PyAV would copy them beyond the end of its buffer
+            raise SourceError(f"{self._name} gave more bytes than it was asked for; pass another kind of file object")
         self._left -= len(data)
         return data
 
@@ -74,7 +78,7 @@ class Source:
     """A path, bytes or binary file object that is there, isn't empty and keeps within max_bytes.
 
     A file object is read from its beginning if it can seek, else from where it stands; it's never closed here.
-    ``size_bytes`` and ``sha256`` are None for a pipe.
+    ``size_bytes`` and ``sha256`` are None for a pipe. What decoders get is what was hashed: see `HashedFile`.
     """
 
     def __init__(self, given: str | Path | bytes | BinaryIO, limits: Limits) -> None:
@@ -85,6 +89,7 @@ class Source:
         self.size_bytes: int | None = None
         self.sha256: str | None = None
         self._stream: Stream | None = None
+        self._hashed: HashedFile | None = None
         self._held_was_cut = False
         if isinstance(given, (str, Path)):
             self.path = _regular_file(given)
@@ -99,9 +104,12 @@ class Source:
         try:
             self.seekable = self._file.seekable()
             self._measure()
-        except BaseException:
+        except BaseException as error:
             self.close()
-            raise
+            if isinstance(error, VidguardError) or not isinstance(error, Exception):
+                raise
+            why = str(error) or type(error).__name__  # a caller's file object may raise anything
+            raise SourceError(f"reading {self.name} failed: {why}; try again") from error
 
     def _measure(self) -> None:
         if self.seekable:
@@ -112,8 +120,8 @@ class Source:
                     f"{self.name} has {self.size_bytes} bytes, more than max_bytes={self._limits.max_bytes}; "
                     f"raise the limit ({option('max_bytes')} of vidguard analyze) or pass a smaller file"
                 )
-            self.sha256 = _sha256(self._file)
-            self._file.seek(0)
+            self._hashed = HashedFile(self._file, self.size_bytes, self.name)
+            self.sha256, self._file = self._hashed.sha256, cast(BinaryIO, self._hashed)
         self.head = _read_head(self._file)
         if not self.head:
             raise SourceError(f"{self.name} is empty (0 bytes); pass a video or an image")
@@ -154,6 +162,11 @@ class Source:
             raise SourceError(f"reading {self.name} failed: {error}") from error
         finally:
             self._file.seek(before)
+
+    def require_unchanged(self) -> None:
+        """Raise SourceError if what was read is, so far, not what was hashed."""
+        if self._hashed is not None:
+            self._hashed.require_unchanged()
 
     @property
     def was_cut(self) -> bool:
@@ -200,9 +213,13 @@ def _shown_name(path: Path) -> str:
 
 def _open(path: Path) -> BinaryIO:
     try:
-        return path.open("rb")
+        file = os.fdopen(os.open(path, os.O_RDONLY | _NOT_WAITING), "rb")
     except OSError as error:
         raise SourceError(f"can't read {path}: {error}") from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise SourceError(f"{path} is no longer a regular file; pass one that stays")
+    return file
 
 
 def _binary(given: object) -> BinaryIO:
@@ -211,13 +228,6 @@ def _binary(given: object) -> BinaryIO:
     if not all(hasattr(given, method) for method in ("read", "seekable")):
         raise InputError(f"a source is a path, bytes or a binary file object, not {type(given).__name__}")
     return given  # type: ignore[return-value]  # structurally checked: only read, seek, tell and seekable are used
-
-
-def _sha256(file: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while chunk := file.read(_CHUNK_BYTES):
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _read_head(file: BinaryIO) -> bytes:

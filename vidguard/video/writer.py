@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from os import SEEK_CUR, SEEK_SET
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, TypeVar
 
 import av
 import cv2
@@ -14,32 +15,104 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from vidguard.errors import BackendError, InputError, SourceError
-from vidguard.types import write_whole
+from vidguard.files import whole_file, write_whole
+from vidguard.marks import OVERLAY_MARK, mark_png
 
+_T = TypeVar("_T")
 TimedImage = tuple[NDArray[np.uint8], float]
 """(H, W, 3) uint8 RGB and its time in seconds."""
 _TIME_BASE: Final = Fraction(1, 90_000)  # MPEG's clock: represents 24, 25, 30 and 30000/1001 frames/s alike
 
 
 def write_video(
-    target: Path, images: Iterable[TimedImage], *, crf: int | None = None, frame_rate: float | None = None
+    target: Path,
+    images: Iterable[TimedImage],
+    *,
+    crf: int | None = None,
+    frame_rate: float | None = None,
+    is_overlay: bool = False,
 ) -> None:
     """Write pictures of one size to an .mp4, whole or not at all; times are kept, there is no sound.
 
     H.264 at a constant rate factor of 0 (best) to 51, 20 if none is asked for; yuv420p, BT.709; an odd last row or
-    column is doubled. frame_rate: what the header shall say. Where PyAV was built without libx264 it is MPEG-4 part 2,
-    or BackendError if a crf was asked for. Raises SourceError where there is no picture.
+    column is doubled. frame_rate: what the header shall say. is_overlay: mark it as one. Where PyAV was built without
+    libx264 it is MPEG-4 part 2, or BackendError if a crf was asked for. Raises SourceError where there is no picture,
+    and OutputError.
     """
-    partial = target.with_name(target.name + ".partial")
-    try:
-        with av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as output:
-            _encode(output, images, crf, frame_rate)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(target) as file:
+        sink = _Sink(file)
+        # An open file, never a name: FFmpeg would take one that begins with tcp: or file: for an address. To put the
+        # index first, the muxer opens once more, by io_open, what it has written.
+        options = {"movflags": "+faststart"}
+        with av.open(sink.view(), "w", format="mp4", options=options, io_open=lambda *_: sink.view()) as output:
+            if is_overlay:
+                output.metadata["comment"] = OVERLAY_MARK
+            try:
+                _encode(output, target.name, sink.watched(images), crf, frame_rate)
+            except BaseException as error:
+                sink.failure = error  # the container can only be closed by writing its end
+                raise
+        sink.check()
 
 
-def _encode(output: Any, images: Iterable[TimedImage], crf: int | None, frame_rate: float | None) -> None:
+class _Sink:
+    """An open file for a muxer; from the first failure on, writing to it does nothing.
+
+    An exception inside PyAV's callbacks would not stop the muxer: told of a full disk, it goes on for minutes.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.failure: BaseException | None = None
+
+    def view(self) -> _View:
+        return _View(self)
+
+    def check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    def watched(self, images: Iterable[TimedImage]) -> Iterator[TimedImage]:
+        for image in images:
+            self.check()
+            yield image
+
+
+class _View:
+    """One of several views of a sink: with a place of its own, and without a name."""
+
+    def __init__(self, sink: _Sink) -> None:
+        self._sink = sink
+        self._place = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._at_place(lambda file: file.read(size)) or b""
+        self._place += len(data)
+        return data
+
+    def write(self, data: bytes) -> int:
+        self._at_place(lambda file: file.write(data))
+        self._place += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        self._place = offset + (self._place if whence == SEEK_CUR else 0)  # what is written has no end yet
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def _at_place(self, act: Callable[[BinaryIO], _T]) -> _T | None:
+        if self._sink.failure is None:
+            try:
+                self._sink.file.seek(self._place)
+                return act(self._sink.file)
+            except OSError as error:
+                self._sink.failure = error
+        return None
+
+
+def _encode(output: Any, name: str, images: Iterable[TimedImage], crf: int | None, frame_rate: float | None) -> None:
     stream: Any = None
     for picture, seconds in images:
         height, width = picture.shape[:2]
@@ -50,9 +123,7 @@ def _encode(output: Any, images: Iterable[TimedImage], crf: int | None, frame_ra
         image.pts, image.time_base = round(seconds / _TIME_BASE), _TIME_BASE
         output.mux(stream.encode(image))
     if stream is None:
-        raise SourceError(
-            f"not one frame of the source could be decoded, so there is nothing to write to {output.name}"
-        )
+        raise SourceError(f"not one frame of the source could be decoded, so there is nothing to write to {name}")
     output.mux(stream.encode())
 
 
@@ -82,9 +153,12 @@ def _add_stream(output: Any, picture: NDArray[np.uint8], crf: int | None, frame_
     return stream
 
 
-def write_picture(target: Path, picture: NDArray[np.uint8]) -> None:
-    """Write (H, W, 3) uint8 RGB as what target's suffix names, whole or not at all."""
+def write_picture(target: Path, picture: NDArray[np.uint8], *, is_overlay: bool = False) -> None:
+    """Write (H, W, 3) uint8 RGB as what target's suffix names, whole or not at all; raises OutputError.
+
+    is_overlay: mark it as one, which takes a .png.
+    """
     ok, data = cv2.imencode(target.suffix.lower(), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     if not ok:
         raise InputError(f"a picture of {picture.shape[1]}x{picture.shape[0]} px can't be written as {target.suffix}")
-    write_whole(target, data.tobytes())
+    write_whole(target, mark_png(data.tobytes()) if is_overlay else data.tobytes())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from markupsafe import Markup
 
 from vidguard.protocols.page.svg import INK
-from vidguard.render.words import printable
+from vidguard.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -34,7 +34,7 @@ from vidguard.protocols.page.words import (
     undefined_auc,
 )
 from vidguard.protocols.result import Comparison, Result, Robustness, ScoredItem
-from vidguard.render.words import printable
+from vidguard.text import printable, printable_value
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _MARKDOWN_SIGNS: Final = re.compile(r"([\\`*_\[\]|~$])")
@@ -122,7 +122,7 @@ def _style() -> str:
 
 @cache
 def _html_environment() -> Environment:
-    return _with_words(Environment(autoescape=True, finalize=_printable, **_OPTIONS))
+    return _with_words(Environment(autoescape=True, finalize=printable_value, **_OPTIONS))
 
 
 @cache
@@ -139,11 +139,6 @@ _OPTIONS: Final[dict[str, Any]] = {
     "lstrip_blocks": True,
     "keep_trailing_newline": True,
 }
-
-
-def _printable(value: object) -> object:
-    """Names can hold what no UTF-8 file can, such as halves of surrogate pairs."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _with_words(environment: Environment) -> Environment:

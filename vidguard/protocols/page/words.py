@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from vidguard.protocols.result import POOLED, Comparison, Estimate, Figures, Result
-from vidguard.render.words import printable
+from vidguard.text import printable
 
 NONE: Final = "–"
 STATUS_WORDS: Final = {
