@@ -30,7 +30,7 @@ _MID_GREY: Final = 110.0
 _MIN_LIKENESS: Final = 0.4
 # In other light a face's looks differ (their cosine falls to 0 where lamps dim to a fifth), its brightness's shape,
 # `scene.structure`, hardly: between two frames under flashes, dimming, light from the side and other exposure its
-# cosine is 0.83 and more in 95 % of 66 pairs. Of 217 pairs of two people 1 % have more than 0.62.
+# cosine is 0.83 and more in 95 % of 47 pairs. Of 217 pairs of two people 1 % have more than 0.62.
 _SAME_SHAPE: Final = 0.7
 _SAME_PLACE_IOU: Final = 0.4
 # What a face in other light counts for beside sightings whose looks are like a track's.
