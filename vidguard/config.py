@@ -28,7 +28,11 @@ def _require(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a source may ask of this machine before decoding starts; beyond it, LimitError."""
+    """What a source may ask of this machine.
+
+    Beyond the first four, as far as its header tells, it's a LimitError before decoding starts. Beyond the others the
+    analysis ends with what it has by then, PARTIAL, and says so.
+    """
 
     max_bytes: int = 8 * 1024**3
     max_pixels: int = 8192 * 4608
@@ -36,11 +40,20 @@ class Limits:
     max_seconds: float = 6 * 3600.0
     """A longer source is refused by its header, or cut (PARTIAL) where the header didn't tell."""
     max_streams: int = 64
+    max_frames: int = 5_000_000
+    """Decoded, looked at or not: six hours have 2.6 million at 120 a second."""
+    max_tracks: int = 10_000
+    """Of faces in a report; a film of two hours that cuts every three seconds between two people has half of it."""
+    max_work_seconds: float = 24 * 3600.0
+    """Time an analysis may take: on two cores the longest source that is allowed takes less."""
+    max_stall_seconds: float = 60.0
+    """A decoder in a sandbox that gives no frame for so long is ended; the slowest frames known take a few seconds."""
+    max_decoder_bytes: int = 4 * 1024**3
+    """Memory of a decoder in a sandbox: the largest frames that max_pixels allows, with their references, fit."""
 
     def __post_init__(self) -> None:
         """Refuse limits that allow nothing, and infinite ones, which JSON can't carry."""
-        values = (self.max_bytes, self.max_pixels, self.max_seconds, self.max_streams)
-        _require(all(math.isfinite(v) and v > 0 for v in values), "limits must be positive and finite")
+        _require(all(math.isfinite(v) and v > 0 for v in asdict(self).values()), "limits must be positive and finite")
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class StandInDetector:
     def __init__(self) -> None:
         self.calls: list[tuple[object, str | None]] = []
 
-    def analyze(self, source, *, backend=None, progress=None):
+    def analyze(self, source, *, backend=None, progress=None, sandbox=None):
         self.calls.append((source, backend))
         content = source.read_bytes() if isinstance(source, Path) else source.read()
         name = source.name if isinstance(source, Path) else "<file object>"

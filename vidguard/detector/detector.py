@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor
 
 import vidguard._version as version
 from vidguard.calibration import Band
-from vidguard.config import AnalysisConfig
+from vidguard.config import AnalysisConfig, Limits
 from vidguard.detector.analysis import Analysis
 from vidguard.detector.explain import explain
 from vidguard.detector.judge import load_judge
@@ -26,6 +27,7 @@ from vidguard.detector.triage import Triage, choose_point, examine, quick_detect
 from vidguard.detector.verdict import decide, video_logit
 from vidguard.errors import BackendError, InputError
 from vidguard.faces import FaceDetector
+from vidguard.sandbox import Sandbox
 from vidguard.segments import merge_findings
 from vidguard.types import (
     Coverage,
@@ -98,44 +100,62 @@ class Detector:
         )
         self._face_detector = FaceDetector(self.config.faces, device=self.device)
 
-    def analyze(self, source: Source, *, backend: str | None = None, progress: Progress | None = None) -> Report:
+    def analyze(
+        self,
+        source: Source,
+        *,
+        backend: str | None = None,
+        progress: Progress | None = None,
+        sandbox: Sandbox | None = None,
+    ) -> Report:
         """Analyse a video or still image: a path, its bytes, or a binary file object.
 
         backend: "pyav", "pyav-nvdec", "decord" or "pillow"; None chooses by content and device. progress is called with
-        (seconds done, seconds in all or None). Raises SourceError (LimitError too) where there is nothing to analyse,
-        and BackendError when the backend isn't available; anything in between is a Status of the report.
+        (seconds done, seconds in all or None). sandbox: decode there, in software; the engine's notes say what confines
+        it. Raises SourceError (LimitError and DecoderCrash too) where there is nothing to analyse, and BackendError
+        when the backend isn't available; anything in between is a Status of the report.
         """
-        with open_source(source, device=self.device, backend=backend, limits=self.config.limits) as reader:
+        limits = self.config.limits
+        began = time.monotonic()
+        with open_source(source, device=self.device, backend=backend, limits=limits, sandbox=sandbox) as reader:
+            given = () if sandbox is None else (sandbox.note,)
             if reader.info.kind == "image":
-                return self._analyze_still(reader)
+                return self._analyze_still(reader, given)
             analysis = self._start(keep_history=True)
             segments: list[Segment] = []
+            cut = None
             for batch in reader.batches(frames_per_second=self.config.frames_per_second):
+                cut = _beyond(limits, reader.num_frames_decoded, len(analysis.records), time.monotonic() - began)
+                if cut is not None:
+                    break
                 segments += analysis.push(batch)
                 if progress is not None:
                     progress(batch.pts_seconds[-1] - reader.info.start_seconds, reader.info.duration_seconds)
             segments += analysis.finish()
-            return self._report(reader, analysis, segments)
+            return self._report(reader, analysis, segments, given, cut)
 
-    def explain(self, source: Source, report: Report) -> Report:
+    def explain(self, source: Source, report: Report, *, sandbox: Sandbox | None = None) -> Report:
         """The report of `analyze` on the same source, with explanations of its most suspicious findings.
 
-        Decodes the source again up to the last of them. Raises as `analyze` does, and InputError for a report of other
-        weights.
+        Decodes the source again up to the last of them, in the sandbox if there is one. Raises as `analyze` does, and
+        InputError for a report of other weights.
         """
-        return explain(self, source, report)
+        return explain(self, source, report, sandbox=sandbox)
 
-    def triage(self, source: Source, *, misses: float = 0.01, of: str = "fakes") -> Triage:
+    def triage(
+        self, source: Source, *, misses: float = 0.01, of: str = "fakes", sandbox: Sandbox | None = None
+    ) -> Triage:
         """Look at a few key frames only: is the whole analysis needed?
 
         misses and of choose one of the weights' operating points: the share that may be cleared wrongly, of all "fakes"
-        or of those "found", which `analyze` would flag. Raises SourceError (LimitError too) where there is nothing to
-        look at, and WeightsError where the weights have no such point.
+        or of those "found", which `analyze` would flag. sandbox: decode there. Raises SourceError (LimitError and
+        DecoderCrash too) where there is nothing to look at, and WeightsError where the weights have no such point.
         """
         point, max_frames = choose_point(self.passport, misses, of)
         faces = quick_detector(self._face_detector)
-        with open_key_frames(source, max_frames=max_frames, limits=self.config.limits) as reader:
-            return examine(reader, self.judge, faces, point, weights=self.weights)
+        with open_key_frames(source, max_frames=max_frames, limits=self.config.limits, sandbox=sandbox) as reader:
+            answer = examine(reader, self.judge, faces, point, weights=self.weights)
+        return answer if sandbox is None else replace(answer, notes=(*answer.notes, sandbox.note))
 
     def stream(self, frames: Iterable[TimedFrame | FrameBatch]) -> Iterator[Segment]:
         """Judge frames as they arrive; yields each segment as soon as nothing later can change it.
@@ -165,7 +185,7 @@ class Detector:
         calibration, faces = self.passport.calibration, self._face_detector
         return Analysis(self.judge, calibration, self._rule, faces, self.config, keep_history=keep_history)
 
-    def _analyze_still(self, reader: VideoReader) -> Report:
+    def _analyze_still(self, reader: VideoReader, notes: tuple[str, ...]) -> Report:
         frames = [batch.frames for batch in reader.batches()]
         calibration, rule = self.passport.calibration, self._rule
         tracks, segments, thumbnails, fake_prob = judge_still(
@@ -188,7 +208,7 @@ class Detector:
                 seconds_judged=0,
             ),
             weights=weights,
-            engine=self._engine(reader, (_STILL_NOTE,)),
+            engine=self._engine(reader, (_STILL_NOTE, *notes)),
             settings=self.config.as_dict(),
             tracks=tracks,
             segments=segments,
@@ -199,15 +219,23 @@ class Detector:
             decision=self._decision(rule.frame if rule else None, fake_prob, tracks),
         )
 
-    def _report(self, reader: VideoReader, analysis: Analysis, segments: list[Segment]) -> Report:
+    def _report(
+        self,
+        reader: VideoReader,
+        analysis: Analysis,
+        segments: list[Segment],
+        notes: tuple[str, ...],
+        cut: str | None,
+    ) -> Report:
+        """cut: the limit that ended the analysis early."""
         records = [analysis.records[i] for i in sorted(analysis.records)]
         tracks = tuple(record.track() for record in records)
         calibration = self.passport.calibration
         judged = {r.id: r.parts for r in records if r.judged}
         logit = video_logit(judged, calibration.video_genuine, calibration.video_reading.share)
         fake_prob = None if logit is None else probability(calibration.video, logit)
-        status = _status(reader.damaged, analysis.frames_analysed, tracks, logit)
-        damage = "the source is damaged or was cut" if reader.damaged else ""
+        status = _status(reader.damaged or cut is not None, analysis.frames_analysed, tracks, logit)
+        damage = cut or ("the source is damaged or was cut" if reader.damaged else "")
         ordered = tuple(sorted(segments, key=lambda s: (s.track_id, s.start)))
         return Report(
             status=status,
@@ -222,7 +250,7 @@ class Detector:
                 seconds_judged=_union_seconds([t for t in tracks if t.fake_prob is not None]),
             ),
             weights=self.weights,
-            engine=self._engine(reader, ()),
+            engine=self._engine(reader, (*notes, *([cut] if cut else []))),
             settings=self.config.as_dict(),
             tracks=tracks,
             segments=ordered,
@@ -262,6 +290,14 @@ class Detector:
             reader=reader.backend,
             notes=tuple(reader.notes) + notes,
         )
+
+
+def _beyond(limits: Limits, num_frames: int, num_tracks: int, seconds: float) -> str | None:
+    """Say which limit an analysis that isn't at its source's end has passed."""
+    for reached, name in ((num_frames, "max_frames"), (num_tracks, "max_tracks"), (seconds, "max_work_seconds")):
+        if reached > getattr(limits, name):
+            return f"the analysis was ended after {name}={getattr(limits, name):g}"
+    return None
 
 
 def _status(damaged: bool, num_frames: int, tracks: tuple[Track, ...], score: float | None) -> Status:

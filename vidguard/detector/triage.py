@@ -21,6 +21,7 @@ from vidguard.detector.judge import Judge
 from vidguard.encoders import CROP
 from vidguard.errors import ReportFormatError, WeightsError
 from vidguard.faces import FaceDetector, align_crops
+from vidguard.sandbox import SandboxedReader
 from vidguard.types import BoxXyxyPx, FrameBatch, SourceInfo, WeightsInfo
 from vidguard.video.keyframes import KeyFrameReader
 from vidguard.video.pillow_reader import PillowReader
@@ -122,7 +123,7 @@ def choose_point(passport: Passport, misses: float, of: str) -> tuple[TriagePoin
 
 
 def look(
-    reader: KeyFrameReader | PillowReader, detector: FaceDetector
+    reader: KeyFrameReader | PillowReader | SandboxedReader, detector: FaceDetector
 ) -> Iterator[tuple[FrameBatch, list[BoxXyxyPx], Tensor]]:
     """Each frame that the reader gives, with its faces' boxes and crops (K, 3, S, S) uint8, the largest first."""
     for batch in reader.batches():
@@ -160,7 +161,7 @@ def decide(score: float | None, threshold: float, *, num_frames: int, is_still: 
 
 
 def examine(
-    reader: KeyFrameReader | PillowReader,
+    reader: KeyFrameReader | PillowReader | SandboxedReader,
     judge: Judge,
     detector: FaceDetector,
     point: TriagePoint,

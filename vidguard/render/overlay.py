@@ -20,6 +20,7 @@ from vidguard.errors import InputError, SourceError
 from vidguard.render.scale import rgb
 from vidguard.render.timeline import WIDTH, Axis, time_axis
 from vidguard.render.words import clock, percent
+from vidguard.sandbox import Sandbox
 from vidguard.types import BoxXyxyPx, Interval, Observation, Report, Segment, Track
 from vidguard.video import TimedImage, VideoReader, open_source, write_picture, write_video
 
@@ -59,14 +60,19 @@ class _Face:
 
 
 def save_overlay(
-    source: str | Path | bytes | BinaryIO, report: Report, path: str | Path, *, progress: Progress | None = None
+    source: str | Path | bytes | BinaryIO,
+    report: Report,
+    path: str | Path,
+    *,
+    progress: Progress | None = None,
+    sandbox: Sandbox | None = None,
 ) -> None:
     """Write the source again with boxes, probabilities and a time strip drawn in, whole or not at all.
 
     source: what the report was made from. path: ``.mp4`` for a video (H.264, or MPEG-4 part 2 where PyAV was built
     without libx264; yuv420p, even sizes, times kept, no sound), ``.png`` for a still. progress: called with the
-    seconds done and the total, if known. Raises InputError where suffix and source don't fit, SourceError where the
-    source can't be read.
+    seconds done and the total, if known. sandbox: decode there. Raises InputError where suffix and source don't fit,
+    SourceError where the source can't be read.
     """
     target = Path(path)
     wanted = ".png" if report.source.kind == "image" else ".mp4"
@@ -76,7 +82,7 @@ def save_overlay(
             f"the overlay of {what} is written as {wanted}, not as {target.name}; give a path ending in {wanted}"
         )
     painter = Painter(report)
-    with open_source(source) as reader:
+    with open_source(source, sandbox=sandbox) as reader:
         if wanted == ".png":
             _save_still(reader, painter, target)
         else:

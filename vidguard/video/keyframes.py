@@ -23,9 +23,11 @@ from av.video.stream import VideoStream
 
 from vidguard.config import Limits
 from vidguard.errors import InputError
+from vidguard.sandbox import Sandbox, SandboxedReader
 from vidguard.types import FrameBatch
 from vidguard.video.container import AV_TIME_BASE, choose_stream, decoder_options, open_container
 from vidguard.video.deinterlace import Deinterlacer
+from vidguard.video.isolated import open_sandboxed
 from vidguard.video.limits import check_pixels
 from vidguard.video.picture import Picture, describe, early_end, promised_end_seconds, read_picture, stream_seconds
 from vidguard.video.pillow_reader import PillowReader, is_still_image, open_still
@@ -43,8 +45,12 @@ _CPU: Final = torch.device("cpu")
 
 
 def open_key_frames(
-    source: str | Path | bytes | BinaryIO, *, max_frames: int, limits: Limits = _DEFAULT_LIMITS
-) -> KeyFrameReader | PillowReader:
+    source: str | Path | bytes | BinaryIO,
+    *,
+    max_frames: int,
+    limits: Limits = _DEFAULT_LIMITS,
+    sandbox: Sandbox | None = None,
+) -> KeyFrameReader | PillowReader | SandboxedReader:
     """Open a path, bytes or binary file object for a look at no more than max_frames key frames, on the CPU.
 
     A still image, told by content, is read whole. Raises SourceError and LimitError as `open_source` does, and
@@ -52,6 +58,9 @@ def open_key_frames(
     """
     if max_frames < 1:
         raise InputError(f"max_frames must be at least 1, got {max_frames}")
+    if sandbox is not None and sandbox.available:
+        opener = "vidguard.video.keyframes:open_key_frames"
+        return open_sandboxed(opener, source, sandbox, limits, _CPU, max_frames=max_frames)
     opened = Source(source, limits)
     try:
         if is_still_image(opened):

@@ -8,10 +8,11 @@ import os
 import stat
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from vidguard.config import Limits
 from vidguard.errors import InputError, LimitError, SourceError
+from vidguard.sandbox import LentFile
 
 _HEAD_BYTES: Final = 64
 _CHUNK_BYTES: Final = 1 << 20
@@ -74,7 +75,7 @@ class Source:
     ``size_bytes`` and ``sha256`` are None for a pipe.
     """
 
-    def __init__(self, given: str | Path | bytes | BinaryIO, limits: Limits) -> None:
+    def __init__(self, given: str | Path | bytes | BinaryIO | LentFile, limits: Limits) -> None:
         """Open, measure and hash; raises SourceError, LimitError or InputError (not a source at all)."""
         self._limits = limits
         self._owned = isinstance(given, (str, Path, bytes))
@@ -89,6 +90,8 @@ class Source:
         elif isinstance(given, bytes):
             self.name = "<bytes>"
             self._file = io.BytesIO(given)
+        elif isinstance(given, LentFile):
+            self.name, self.sha256, self._file = given.name, given.sha256, given.file
         else:
             self.name = "<file object>"
             self._file = _binary(given)
@@ -108,7 +111,7 @@ class Source:
                     f"{self.name} has {self.size_bytes} bytes, more than max_bytes={self._limits.max_bytes}; "
                     "raise the limit or pass a smaller file"
                 )
-            self.sha256 = _sha256(self._file)
+            self.sha256 = self.sha256 or _sha256(self._file)
             self._file.seek(0)
         self.head = _read_head(self._file)
         if not self.head:
@@ -126,6 +129,15 @@ class Source:
             name=self.name,
         )
         return self._stream
+
+    def lend(self) -> LentFile:
+        """Give what another process reads in this one's place, by its own Source with the same limits; ends with it."""
+        # a byte beyond max_bytes, by which the other one sees that a pipe goes on
+        whole = Stream(
+            self._file, self.head, seekable=self.seekable, max_bytes=self._limits.max_bytes + 1, name=self.name
+        )
+        file: Any = self._file if self.seekable else whole
+        return LentFile(file, self.name, self.size_bytes, self.sha256, self.close)
 
     @property
     def was_cut(self) -> bool:
