@@ -120,10 +120,10 @@ PORT = 9
 _source_descriptor = -1
 ATTEMPTS = {
     "write to the source": _write_source,
-    "write a new file": lambda: open("/tmp/vidguard-sandbox-test", "w"),
-    "read a file": lambda: open("/etc/hostname"),
-    "list a folder": lambda: os.listdir("/"),
-    "delete": lambda: os.unlink("/tmp/vidguard-sandbox-no-such-file"),
+    "write a new file": lambda: os.open("/tmp/vidguard-sandbox-test", os.O_WRONLY | os.O_CREAT),
+    "read a file": lambda: os.open("/etc/passwd", os.O_RDONLY),
+    "list a folder": lambda: os.open("/", os.O_RDONLY | os.O_DIRECTORY),
+    "make a pipe": lambda: os.mkfifo("/tmp/vidguard-sandbox-pipe"),
     "connect": _connect,
     "listen": lambda: socket.create_server(("127.0.0.1", 0)),
     "unix socket": lambda: socket.socket(socket.AF_UNIX),

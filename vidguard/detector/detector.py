@@ -125,12 +125,14 @@ class Detector:
             segments: list[Segment] = []
             cut = None
             for batch in reader.batches(frames_per_second=self.config.frames_per_second):
-                cut = _beyond(limits, reader.num_frames_decoded, len(analysis.records), time.monotonic() - began)
                 if cut is not None:
                     break
                 segments += analysis.push(batch)
+                cut = _beyond(limits, reader.num_frames_decoded, len(analysis.records), time.monotonic() - began)
                 if progress is not None:
                     progress(batch.pts_seconds[-1] - reader.info.start_seconds, reader.info.duration_seconds)
+            else:
+                cut = None  # it came to its end all the same
             segments += analysis.finish()
             return self._report(reader, analysis, segments, given, cut)
 
@@ -293,7 +295,7 @@ class Detector:
 
 
 def _beyond(limits: Limits, num_frames: int, num_tracks: int, seconds: float) -> str | None:
-    """Say which limit an analysis that isn't at its source's end has passed."""
+    """Say which limit an analysis has passed, if any."""
     for reached, name in ((num_frames, "max_frames"), (num_tracks, "max_tracks"), (seconds, "max_work_seconds")):
         if reached > getattr(limits, name):
             return f"the analysis was ended after {name}={getattr(limits, name):g}"
