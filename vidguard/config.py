@@ -48,8 +48,8 @@ class Limits:
     """Time an analysis may take: on two cores the longest source that is allowed takes less."""
     max_stall_seconds: float = 60.0
     """A decoder in a sandbox that gives no frame for so long is ended; the slowest frames known take a few seconds."""
-    max_decoder_bytes: int = 4 * 1024**3
-    """Memory of a decoder in a sandbox: the largest frames that max_pixels allows, with their references, fit."""
+    max_decoder_bytes: int = 6 * 1024**3
+    """Memory of a decoder in a sandbox: enough for 8K at 10 bits on sixteen threads, and a batch of it."""
 
     def __post_init__(self) -> None:
         """Refuse limits that allow nothing, and infinite ones, which JSON can't carry."""

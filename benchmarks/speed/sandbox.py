@@ -43,8 +43,8 @@ def main(
         _read(still.getvalue(), sandbox)
         started = time.perf_counter() - start
         result = {
-            "what": "seconds by the clock and of CPU, the child's included: median of rounds [least, most]; ratio: with "
-            "the sandbox to without, of the medians. On a busy machine the clock favours two processes; CPU doesn't",
+            "what": "seconds by the clock and of CPU, the child's included: median of rounds [least, most]; ratio: of "
+            "medians, with the sandbox to without. On a busy machine the clock favours two processes, CPU time doesn't",
             "environment": {
                 "vidguard": vidguard.__version__,
                 "torch": str(torch.__version__),

@@ -31,7 +31,7 @@ def test_the_sandbox_changes_nothing_in_an_answer(
 ) -> None:
     given = detector.analyze(clip.path, sandbox=sandbox)
     assert given.engine.notes == (*report.engine.notes, sandbox.note)
-    assert "decoded in a child process: seccomp, landlock, memory limit 4 GiB" in given.engine.notes
+    assert "decoded in a child process: seccomp, landlock, memory limit 6 GiB" in given.engine.notes
     assert replace(given, engine=report.engine) == report
     assert detector.explain(clip.path, given, sandbox=sandbox).explanations == (
         detector.explain(clip.path, report).explanations

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from struct import pack, unpack_from
 
 import media
 import pytest
@@ -25,6 +26,7 @@ from PIL import Image
 from vidguard.config import Limits
 from vidguard.errors import BackendError, DecoderCrash, InputError, LimitError, SourceError, VidguardError
 from vidguard.sandbox import Sandbox, SandboxedReader
+from vidguard.sandbox.confine import _MACHINES, _filter
 from vidguard.video import open_source
 from vidguard.video.isolated import open_sandboxed
 from vidguard.video.keyframes import open_key_frames
@@ -32,7 +34,7 @@ from vidguard.video.keyframes import open_key_frames
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no sandbox elsewhere")
 
 CPU, DEFAULT = torch.device("cpu"), Limits()
-LAYERS = "seccomp, landlock, memory limit 4 GiB"
+LAYERS = "seccomp, landlock, memory limit 6 GiB"
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +248,57 @@ def test_cpu_time_ends_a_process_that_nobody_watches() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGXCPU
 
 
+def test_frames_between_batches_count(sandbox: Sandbox) -> None:
+    with stand_in(sandbox, "does", Limits(max_frames=3), deed="sleep", after=4) as reader:
+        assert len(list(reader.batches())) == 4  # what was there is given
+    assert "max_frames=3;" in reader.notes[-1]
+
+
+def test_a_slow_pipe_is_not_taken_for_a_decoder_that_hangs(sandbox: Sandbox, clip: bytes) -> None:
+    class Slow(Pipe):
+        def read(self, size: int = -1) -> bytes:
+            time.sleep(0.8)
+            return super().read(size)
+
+    limits = Limits(max_stall_seconds=2)
+    assert outcome(Slow(clip), sandbox=sandbox, limits=limits) == outcome(Pipe(clip), limits=limits)
+
+
+@pytest.mark.parametrize(("machine", "column"), _MACHINES.values(), ids=_MACHINES)
+def test_the_filter_of_each_machine(machine: int, column: int) -> None:
+    """Run the program as the kernel would, on the machine that is there and on the other."""
+    program = _filter(machine, column)
+
+    def verdict(number: int, *arguments: int, machine: int = machine) -> int:
+        loaded, at = 0, 0
+        data = pack("=IIQ6Q", number, machine, 0, *arguments, *[0] * (6 - len(arguments)))
+        while True:
+            code, jump_true, jump_false, value = program[at]
+            at += 1
+            if code == 0x06:
+                return value
+            if code == 0x20:
+                (loaded,) = unpack_from("=I", data, value)
+            else:
+                holds = {0x15: loaded == value, 0x35: loaded >= value, 0x45: bool(loaded & value)}[code]
+                at += jump_true if holds else jump_false
+
+    allowed, refused, missing, killed = 0x7FFF0000, 0x50001, 0x50026, 0x80000000
+    read, openat, execve, socket, kill, mmap, clone, clone3, tgkill, prlimit, prctl = (
+        (0, 257, 59, 41, 62, 9, 56, 435, 234, 302, 157),
+        (63, 56, 221, 198, 129, 222, 220, 435, 131, 261, 167),
+    )[column]
+    assert verdict(read) == allowed
+    assert {verdict(number) for number in (openat, execve, socket, kill, 9999)} == {refused}
+    assert verdict(read, machine=machine + 1) == verdict(read + 0x40000000) == killed
+    assert verdict(mmap, 0, 4096, 1 | 2) == allowed
+    assert verdict(mmap, 0, 4096, 1 | 4) == refused
+    assert (verdict(clone, 0x3D0F00), verdict(clone, 17), verdict(clone3)) == (allowed, refused, missing)
+    assert (verdict(tgkill, os.getpid(), 1, 9), verdict(tgkill, 1, 1, 9)) == (allowed, refused)
+    assert (verdict(prlimit, 0, 3, 0), verdict(prlimit, 0, 3, 1 << 40)) == (allowed, refused)
+    assert (verdict(prctl, 15), verdict(prctl, 22)) == (allowed, refused)
+
+
 def test_the_child_does_not_say_which_file_it_was(sandbox: Sandbox) -> None:
     with stand_in(sandbox, "does", deed="exit", after=99) as child, open_source(picture()) as known:
         assert (child.info.name, child.info.size_bytes) == ("<bytes>", len(b"harmless bytes"))
@@ -298,6 +351,7 @@ def test_a_reader_leaves_nothing_behind(sandbox: Sandbox, clip: bytes, tmp_path:
     outcome(clip, sandbox=sandbox)  # the server is there
     assert sandbox._process is not None
     server, before = sandbox._process.pid, held()
+    assert len(list(Path(f"/proc/{server}/task").iterdir())) == 1  # a fork copies no other
     for source in (clip, Pipe(clip), media.save(tmp_path, "clip.mkv", clip)):
         with open_source(source, sandbox=sandbox) as reader:
             assert len(children(server)) == 1

@@ -170,9 +170,12 @@ class SandboxedReader:
             self._update(message.fields)
             if message.kind in kinds:
                 return message
-            if self.num_frames_decoded > decoded:
-                until = time.monotonic() + wait
+            began = time.monotonic()
+            if self.num_frames_decoded > self._limits.max_frames:
+                raise self._crash(f"was ended after max_frames={self._limits.max_frames}")
             self._serve(message)
+            # what reading takes here, from a slow pipe, is no fault of the decoder's
+            until = time.monotonic() + (wait if self.num_frames_decoded > decoded else until - began)
 
     def _serve(self, message: Message) -> None:
         fields = message.fields
