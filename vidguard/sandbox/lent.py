@@ -55,25 +55,17 @@ def new_memory(name: str, size: int) -> int:
     descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.ftruncate(descriptor, size)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def seal(descriptor: int) -> None:
-    """Make memory read-only for good. Raises OSError while anyone has it mapped for writing."""
-    import fcntl
-
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL)
-
-
 def _in_memory(data: memoryview) -> int:
     descriptor = new_memory("source", len(data))
     with data, open(descriptor, "wb", closefd=False) as copy:
         copy.write(data)
-    seal(descriptor)
     return descriptor
 
 

@@ -140,6 +140,7 @@ class _Decoder:
         self._channel = channel
         self._request = request
         self._reader: Any = None
+        self._room: Any = b""
 
     def run(self) -> None:
         """Serve one source until the channel ends."""
@@ -192,13 +193,13 @@ class _Decoder:
         self._send("end")
 
     def _deliver(self, batch: FrameBatch) -> None:
-        """Copy a batch into memory of the parent's; it makes it, so that it knows what it is."""
+        """Copy a batch into memory of the parent's, who makes it, and so knows what it is, and says when it is free."""
         pixels = batch.frames.numpy()
         if pixels.size:
-            (descriptor,) = self._ask("room", size=pixels.nbytes).descriptors
-            with mmap(descriptor, pixels.nbytes) as room:
-                np.copyto(np.frombuffer(room, np.uint8).reshape(pixels.shape), pixels)
-            os.close(descriptor)
+            for descriptor in self._ask("room", size=pixels.nbytes).descriptors:
+                self._room = mmap(descriptor, pixels.nbytes)
+                os.close(descriptor)
+            np.copyto(np.frombuffer(self._room, np.uint8, pixels.nbytes).reshape(pixels.shape), pixels)
         self._send("batch", shape=pixels.shape, times=batch.pts_seconds)
 
     def _ask(self, kind: str, **fields: Any) -> Message:
