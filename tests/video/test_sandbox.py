@@ -8,6 +8,7 @@ import io
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,8 @@ from PIL import Image
 
 from vidguard.config import Limits
 from vidguard.errors import BackendError, DecoderCrash, InputError, LimitError, SourceError, VidguardError
-from vidguard.sandbox import Sandbox, SandboxedReader
+from vidguard.sandbox import LentFile, Sandbox, SandboxedReader
+from vidguard.sandbox.channel import Channel
 from vidguard.sandbox.confine import _MACHINES, _filter
 from vidguard.video import open_source
 from vidguard.video.isolated import open_sandboxed
@@ -321,6 +323,48 @@ def test_the_child_does_not_say_which_file_it_was(sandbox: Sandbox) -> None:
 def test_frames_that_cannot_be_are_refused(sandbox: Sandbox, shape: list[int], times: list[object]) -> None:
     with stand_in(sandbox, "speaks", shape=shape, times=times) as reader, pytest.raises(DecoderCrash):
         list(reader.batches())
+
+
+_OPENED = (("confined", {"layers": []}), ("opened", {"info": '{"kind": "video", "name": "x"}', "backend": "pyav"}))
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (("confined", {}), ("opened", {"info": '{"kind": "no"}'})),
+        (("confined", {}), ("opened", {})),
+        (("error", {"type": "SystemExit", "why": "all must end"}),),
+        (("confined", {}), ("read", {"size": 1 << 40, "at": 0})),
+        (("confined", {}), ("read", {"size": 1, "at": 1 << 100})),
+        (("confined", {}), ("read", {"size": "1", "at": [0]})),
+        (("confined", {}), ("dance", {})),
+        (*_OPENED, ("begun", {}), ("room", {"size": 1 << 50})),
+        (*_OPENED, ("begun", {}), ("room", {"size": "large"})),
+        (*_OPENED, ("begun", {}), ("batch", {})),
+        (*_OPENED, ("begun", {}), ("batch", {"shape": [1, 3, 16, 16], "times": [0.0]})),
+        (*_OPENED, ("begun", {}), ("batch", {"shape": [1, 1 << 60, 16, 16], "times": [0.0]})),
+        (*_OPENED, ("begun", {}), ("batch", {"shape": [0, 3, 0, 1 << 80], "times": []})),
+        (*_OPENED, ("begun", {}), ("room", {"size": 768}), ("batch", {"shape": [1, 3, 16, 16], "times": [10**400]})),
+    ],
+)
+def test_messages_that_cannot_be_are_a_crash(messages: tuple[tuple[str, dict[str, object]], ...]) -> None:
+    """Here the decoder is this test, as if one had been taken over."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        hostile = Channel(theirs)
+        for kind, fields in messages:
+            hostile.send(kind, **fields)
+    with pytest.raises(DecoderCrash):
+        list(SandboxedReader(Channel(ours), LentFile(io.BytesIO(b"x"), "x", 1, None), DEFAULT, CPU).batches())
+
+
+@pytest.mark.parametrize("data", [b"\xff" * 8, bytes(8), pack("!II", 2, 0) + b"[]", pack("!II", 9000, 0) + b"[" * 9000])
+def test_what_is_no_message_is_a_crash(data: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.sendall(data)
+    with pytest.raises(DecoderCrash):
+        SandboxedReader(Channel(ours), LentFile(io.BytesIO(b"x"), "x", 1, None), DEFAULT, CPU)
 
 
 def children(of: int) -> list[int]:

@@ -113,8 +113,10 @@ class RemoteFile(io.RawIOBase):
 def serve(file: BinaryIO, request: Message) -> bytes:
     """Answer a RemoteFile's request; size and place come from the child, so both are checked."""
     size, at = request.fields.get("size"), request.fields.get("at")
-    if type(size) is not int or not 0 <= size <= MAX_DATA_BYTES or not (at is None or (type(at) is int and at >= 0)):
-        raise ValueError("a request to read what can't be")
+    if type(size) is not int or not 0 <= size <= MAX_DATA_BYTES:
+        raise ValueError("a request to read more than is sent at once")
+    if at is not None and (type(at) is not int or not 0 <= at < 1 << 62):
+        raise ValueError("a request to read from nowhere")
     if at is not None:
         file.seek(at)
     return file.read(size) or b""

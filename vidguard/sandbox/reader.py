@@ -223,20 +223,20 @@ class SandboxedReader:
         try:
             shape = tuple(message.fields["shape"])
             times = tuple(float(one) for one in message.fields["times"])
-            if len(shape) != 4 or not all(type(side) is int and side >= 0 for side in shape):
+            if len(shape) != 4 or shape[1] != 3 or not all(type(side) is int and side >= 0 for side in shape):
                 raise ValueError("frames of no shape")
             if shape[0] > self._most_frames or shape[2] * shape[3] > self._limits.max_pixels:
                 raise ValueError(f"frames of shape {shape}, beyond what was asked for or max_pixels")
             size = prod(shape)
+            shared: Any = b"" if self._room is None else self._room
+            if size > len(shared):
+                raise ValueError("more bytes of frames than there is room for")
             frames = torch.empty(shape, dtype=torch.uint8)
-            if size:
-                if self._room is None or size > len(self._room):
-                    raise ValueError("more bytes of frames than there is room for")
-                np.copyto(frames.numpy(), np.frombuffer(self._room, np.uint8, size).reshape(shape))
+            np.copyto(frames.numpy(), np.frombuffer(shared, np.uint8, size).reshape(shape))
             batch = FrameBatch(frames.to(self._device), times)
             if times and times[0] <= self._last_time:
                 raise ValueError("times that go back")
-        except (KeyError, TypeError, ValueError, OSError) as error:  # InputError is a ValueError
+        except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:  # InputError is a ValueError
             raise self._crash(f"sent frames that can't be: {error}") from error
         self._last_time = times[-1] if times else self._last_time
         self._given += len(batch)
