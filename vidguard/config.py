@@ -11,14 +11,31 @@ from vidguard.errors import InputError
 
 VIDEO_SUFFIXES: Final = frozenset(
     (
-        *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"),
-        *(".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+        *(".3g2", ".3gp", ".amv", ".apng", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264", ".264"),
+        *(".hevc", ".h265", ".265", ".ivf", ".m1v", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov"),
+        *(".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts"),
+        *(".vob", ".webm", ".wmv", ".wtv", ".y4m"),
     )
 )
 STILL_SUFFIXES: Final = frozenset(
-    (".avif", ".bmp", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"),
+    (
+        ".avif",
+        ".bmp",
+        ".heic",
+        ".heif",
+        ".hif",
+        ".jfif",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".mpo",
+        ".png",
+        ".tif",
+        ".tiff",
+        ".webp",
+    ),
 )
-"""What a folder is searched for, in lower case. What a file is, is told by its content."""
+"""What these files are mostly called, in lower case. What a file is, is told by its content."""
 
 
 def _require(condition: bool, message: str) -> None:
@@ -30,16 +47,21 @@ def _require(condition: bool, message: str) -> None:
 class Limits:
     """What a source may ask of this machine.
 
-    Beyond the first four, as far as its header tells, it's a LimitError before decoding starts. Beyond the others the
-    analysis ends with what it has by then, PARTIAL, and says so.
+    What its header tells of too much bytes, pixels, seconds or streams is a LimitError before decoding starts. Beyond
+    the others the analysis ends with what it has by then, PARTIAL, and says so.
     """
 
     max_bytes: int = 8 * 1024**3
     max_pixels: int = 8192 * 4608
     """Per frame: 8K DCI and a little. A hostile header claiming more is refused before a buffer is allocated."""
+    max_still_pixels: int = 2**27
+    """Of a still picture, or a page of several: 134 million, more than phones of 108 megapixels take.
+
+    What is larger than max_pixels is read smaller: JPEG is decoded so, others whole first, at up to 4 bytes a pixel."""
     max_seconds: float = 6 * 3600.0
     """A longer source is refused by its header, or cut (PARTIAL) where the header didn't tell."""
     max_streams: int = 64
+
     max_frames: int = 5_000_000
     """Decoded, looked at or not: six hours have 2.6 million at 120 a second."""
     max_tracks: int = 10_000
@@ -72,8 +94,9 @@ class FaceConfig:
     """P-Net looks at every n-th analysed frame and at least once a second; between, O-Net refines the prediction."""
     max_gap_seconds: float = 1.0
     """A face hidden for longer, and for more than 1.5 analysed frames, starts a new track."""
-    max_faces: int = 32
-    """Largest number of faces followed at once; the largest are kept."""
+    max_faces: int = 256
+    """Largest number of faces looked at in one frame. Of more the largest are, and the report is PARTIAL: bounds memory
+    and time, a crowd of so many takes 2 to 3 s of a core a frame."""
 
     def __post_init__(self) -> None:
         """Refuse values the pyramid or tracker can't work with."""
@@ -114,10 +137,14 @@ class AnalysisConfig:
     bridge_seconds: float = 0.3
     """A face missed for no longer than this counts as visible all along: detectors blink, heads don't vanish."""
     min_track_frames: int = 2
-    """A video's face seen clearly in fewer analysed frames isn't judged: it may be no face at all."""
+    """A video's face seen clearly in fewer looks isn't judged: it may be no face at all. A frame that stays on screen
+    is looked at at every step of `frames_per_second`."""
     clear_detection_prob: float = 0.97
     """From which `detection_prob` on a sighting is a clear one. Hands and folds that MTCNN takes for faces, mostly for
     a moment, seldom reach it; faces that can be judged nearly all do (`benchmarks/accuracy/false_faces.py`)."""
+    min_detail: float = 1.9
+    """A face whose `Quality.detail` is less is too small or too blurred to tell a forged one by: that look at it isn't
+    judged (`benchmarks/accuracy/blurred_faces.py`)."""
     error_rate: float | None = None
     """Decide so that at most this share of genuine videos is flagged, and of manipulated ones called genuine.
 
@@ -134,6 +161,7 @@ class AnalysisConfig:
         _require(0 <= self.bridge_seconds < math.inf, "bridge_seconds must be finite and not negative")
         _require(self.min_track_frames >= 1, "min_track_frames must be at least 1")
         _require(0 <= self.clear_detection_prob < 1, "clear_detection_prob must be at least 0 and below 1")
+        _require(0 <= self.min_detail < math.inf, "min_detail must be finite and not negative")
         _require(self.error_rate is None or 0 < self.error_rate < 1, "error_rate must lie between 0 and 1")
         _require(self.max_thumbnails >= 0, "max_thumbnails must not be negative")
 

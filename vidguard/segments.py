@@ -8,7 +8,8 @@ start. A rest shorter than half a segment belongs to the one before it: on its o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from vidguard.errors import InputError
@@ -25,6 +26,17 @@ _LEAST_FRAMES = 2
 nothing is calibrated on, what is found is one stretch where it was four (`benchmarks/accuracy/LOG.md`)."""
 
 
+def union(intervals: Iterable[Interval]) -> list[tuple[float, float]]:
+    """The time, (start, end) in seconds, that at least one of the intervals covers: sorted, apart from each other."""
+    merged: list[tuple[float, float]] = []
+    for start, end in sorted((i.start, i.end) for i in intervals):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
 @dataclass(frozen=True)
 class ScoredPart(Interval):
     """A stretch of one track, before calibration: a frame's, or a segment's with the mean of its frames' logits."""
@@ -34,11 +46,12 @@ class ScoredPart(Interval):
 
 @dataclass(frozen=True)
 class ScoredStretch(ScoredPart):
-    """A finished segment before calibration. logit: time-weighted mean of its frames' logits."""
+    """A finished segment before calibration. logit: time-weighted mean of its judged frames' logits."""
 
     num_frames: int
+    """Judged ones; where there are none, the logit means nothing."""
     frame_indices: tuple[int, ...]
-    """Positions, in the track, of the frames that speak for it."""
+    """Positions, in the track, of the frames in it, judged or not."""
 
 
 @dataclass
@@ -46,6 +59,7 @@ class _Frame:
     index: int
     start: float
     end: float
+    judged: bool
     logit: float | None = None
 
 
@@ -62,10 +76,10 @@ class SegmentBuilder:
     _span_start: float | None = None
     _done_in_span: int = 0
     _count: int = 0
-    _scored: int = 0
+    _unscored: deque[_Frame] = field(default_factory=deque)
 
-    def add_frame(self, start: float, end: float) -> None:
-        """Add the next frame, which speaks for [start, end)."""
+    def add_frame(self, start: float, end: float, *, judged: bool = True) -> None:
+        """Add the next frame, which speaks for [start, end). Of a frame that isn't judged no logit will come."""
         start, end = round(start, _DIGITS), round(end, _DIGITS)
         if not end > start:
             raise InputError(f"a frame must speak for some time, got [{start}, {end})")
@@ -77,15 +91,15 @@ class SegmentBuilder:
                 self._close_span(last.end)
         if self._span_start is None:
             self._span_start = start
-        self._frames.append(_Frame(self._count, start, end))
+        self._frames.append(_Frame(self._count, start, end, judged))
         self._count += 1
+        if judged:
+            self._unscored.append(self._frames[-1])
 
     def add_logits(self, logits: Sequence[float]) -> None:
-        """Add the final logits of the next frames, in the order the frames were added."""
-        first = self._count - len(self._frames)
+        """Add the final logits of the next judged frames, in the order the frames were added."""
         for logit in logits:
-            self._frames[self._scored - first].logit = logit
-            self._scored += 1
+            self._unscored.popleft().logit = logit
 
     def take(self) -> list[ScoredStretch]:
         """Take the segments that are final by now."""
@@ -136,12 +150,15 @@ class SegmentBuilder:
 
     def _score(self, start: float, end: float) -> ScoredStretch | None:
         inside = [f for f in self._frames if f.start < end and f.end > start]
-        weighted = 0.0
-        for frame in inside:
+        judged = [f for f in inside if f.judged]
+        weighted = seconds = 0.0
+        for frame in judged:
             if frame.logit is None:
                 return None
-            weighted += frame.logit * (min(frame.end, end) - max(frame.start, start))
-        return ScoredStretch(start, end, weighted / (end - start), len(inside), tuple(f.index for f in inside))
+            shared = min(frame.end, end) - max(frame.start, start)
+            weighted, seconds = weighted + frame.logit * shared, seconds + shared
+        logit = weighted / seconds if judged else 0.0
+        return ScoredStretch(start, end, logit, len(judged), tuple(f.index for f in inside))
 
 
 def merge_findings(segments: Sequence[Segment], threshold: float) -> tuple[Finding, ...]:

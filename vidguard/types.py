@@ -45,10 +45,13 @@ class Status(str, Enum):
 
     OK = "ok"
     PARTIAL = "partial"
-    """The source broke off or was cut by a limit; what could be read was judged."""
+    """Not all of the source was seen: damaged, cut by a limit, partly hidden, or more faces at once than are looked at.
+    What could be was judged."""
     NO_FACE = "no_face"
     TOO_SHORT = "too_short"
     """Faces were seen, but none for long enough, or so clearly that it is sure to be a face."""
+    TOO_BLURRED = "too_blurred"
+    """Faces were seen clearly enough to be faces, but too small or too blurred to tell a forged one by."""
     UNDECODABLE = "undecodable"
     """There is a video stream, but not one frame could be decoded."""
 
@@ -82,6 +85,16 @@ class FrameBatch:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class PictureSize:
+    """The upright size that the picture has from a moment on, in pixels."""
+
+    start: float
+    """In seconds, of the container's time."""
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, config=_STRICT)
 class SourceInfo:
     """What the container says of the source, before and beside what decoding finds out."""
 
@@ -92,13 +105,20 @@ class SourceInfo:
     codec: str | None = None
     pixel_format: str | None = None
     width: int | None = None
-    """Upright width in pixels (after rotation)."""
+    """Upright width in pixels (after rotation); of the first frame, where it changes on the way."""
     height: int | None = None
+    sizes: tuple[PictureSize, ...] = ()
+    """Every size that the picture had, in order of time, the first among them; empty where it never changes.
+
+    Boxes and landmarks are in pixels of the size at their time."""
     rotation_degrees: int = 0
     """Clockwise turn, a multiple of 90, that was applied to show the picture upright."""
     frame_rate: float | None = None
-    """Average frames per second by the header; None for stills and unknown rates."""
+    """Average frames per second by the header or, where that states none, of the frames shown; None for stills."""
     start_seconds: float = 0.0
+    """When the first frame is shown, by the container's own clock, which all times of a report go by."""
+    origin_seconds: float = 0.0
+    """Where the container's own clock stands at the start of the file. People count from there, as players do."""
     duration_seconds: float | None = None
     num_frames_header: int | None = None
     size_bytes: int | None = None
@@ -122,6 +142,10 @@ class Quality:
     yaw_degrees: float
     """Rough left/right turn estimated from the five landmarks; 0 is frontal."""
     roll_degrees: float
+    detail: float | None = None
+    """How much finer structure there is than a blur leaves, in the direction where there is least: 1.1 (smeared, by
+    motion too, or enlarged from very little) to about 6. Unlike sharpness it hardly depends on contrast and noise. None
+    in older reports."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -131,7 +155,10 @@ class Observation:
     time: float
     box_xyxy_px: BoxXyxyPx
     landmarks_px: tuple[PointPx, PointPx, PointPx, PointPx, PointPx]
-    """Left eye, right eye, nose, left mouth corner, right mouth corner (as seen in the picture)."""
+    """Left eye, right eye, nose, left mouth corner, right mouth corner (as seen in the picture).
+
+    A face found only in the picture turned (a note says so) has them as seen in the turned one; they and the box are
+    still in pixels of the picture as the file shows it, where overlays belong. Its crops and thumbnails are upright."""
     detection_prob: Probability
     quality: Quality
     fake_prob: Probability | None = None
@@ -204,7 +231,8 @@ class Segment(Interval):
     fake_prob: Probability | None
     """None where no frame of the stretch was good enough to judge."""
     num_frames: int
-    """Analysed frames that carry the probability."""
+    """Looks at frames that carry the probability: a frame that stays on screen is looked at again and again, as often
+    as the frames that would repeat it at a constant rate."""
     decision: Label | None = None
     """By bounds of its own, which keep to the same error rate for stretches."""
 
@@ -265,9 +293,14 @@ class Coverage:
     num_frames_decoded: int
     num_frames_analysed: int
     seconds: float
-    """Time covered by the analysed frames."""
+    """Time for which the analysed frames are shown, each until the next one, for 600 s at most."""
     seconds_with_face: float
     seconds_judged: float
+    complete: bool = True
+    """False where not all of the source was seen: damaged, cut, partly hidden by its own header, or with faces left
+    out. With a probability the status is then PARTIAL; without one, as where no face was found, this alone tells."""
+    num_faces_left_out: int = 0
+    """Most faces of one frame that were not looked at: the smallest, beyond `FaceConfig.max_faces`."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -299,7 +332,8 @@ class Decision:
     """What the probability says at a stated error rate."""
 
     label: Label
-    """"manipulated" where the probability reaches its bound, "genuine" where every judged face lies below its bound."""
+    """"manipulated" where the probability reaches its bound, "genuine" where every judged face lies below its bound
+    and all of the source was looked at."""
     error_rate: Probability
     """Largest share of genuine material called manipulated, and of manipulated material called genuine."""
     genuine_below: Probability

@@ -30,6 +30,39 @@ def test_exit_code_says_what_was_found(command, tmp_path, content, code):
     assert command("analyze", make(tmp_path, content))[0] == code
 
 
+@pytest.mark.parametrize(("content", "code"), [(b"partly no face", 3), (b"partly real", 3), (b"partly fake", 1)])
+def test_an_answer_about_a_part_only_never_exits_with_0(command, tmp_path, content, code):
+    found, _, err = command("analyze", make(tmp_path, content), "--quiet")
+    assert found == code
+    assert ("clip.mp4" in err) == (code == 3)
+
+
+def test_a_folder_is_searched_by_content_and_what_is_passed_over_is_told(command, tmp_path):
+    jpeg, mpeg = b"\xff\xd8\xff\xe0" + bytes(99), b"\0\0\1\xb3" + bytes(99)
+    ogg, mp4 = b"OggS" + bytes(99), b"\0\0\0\x20ftypisom" + bytes(99)
+    for name in ("photo.JFIF", "nothing_said", "wrong.txt", "photo.xyz"):
+        make(tmp_path, jpeg, name)
+    make(tmp_path, mpeg, "old.m2v")
+    make(tmp_path, mp4, "clip")
+    make(tmp_path, b"text", "talk.MP4")
+    for name in ("notes.txt", "song.ogg", "a.pdf"):
+        make(tmp_path, ogg if name == "song.ogg" else b"text", name)
+    _, _, err = command("analyze", tmp_path)
+    analysed = sorted(source.name for source, _ in command.detector.calls)
+    assert analysed == ["clip", "nothing_said", "old.m2v", "photo.JFIF", "photo.xyz", "talk.MP4", "wrong.txt"]
+    assert "passed over 3 file(s)" in err
+    assert "a.pdf, notes.txt, song.ogg" in err
+
+
+def test_limits_are_options(command, tmp_path):
+    options = ("--max-pixels", "1000", "--max-still-pixels", "2000", "--max-seconds", "9", "--max-streams", "3")
+    command("analyze", make(tmp_path, b"real"), *options, "--max-bytes", "5000")
+    limits = command.loaded[0][2].limits
+    assert (limits.max_pixels, limits.max_still_pixels, limits.max_seconds) == (1000, 2000, 9)
+    assert (limits.max_streams, limits.max_bytes) == (3, 5000)
+    assert command("analyze", make(tmp_path, b"real"), "--max-pixels", "0")[0] == 2
+
+
 def test_table_goes_to_standard_output(command, tmp_path):
     _, out, err = command("analyze", make(tmp_path, b"fake"))
     assert "clip.mp4  Signs of manipulation  P(fake) 93%" in out

@@ -15,6 +15,7 @@ import vidguard
 from vidguard.demo import DemoClip
 from vidguard.detector import load_judge
 from vidguard.detector.golden import golden
+from vidguard.faces import LONGEST_BLEND
 from vidguard.metrics import auc
 from vidguard.temporal import WINDOW_FRAMES
 from vidguard.video import open_source
@@ -67,7 +68,8 @@ def test_segments_arrive_before_the_stream_ends(detector: vidguard.Detector, cli
 
     first = next(iter(detector.stream(counted())))
     assert (first.start, first.end) == (0.0, 1.0)
-    assert handed <= 25 * (WINDOW_FRAMES / 8.0 + 1)  # a window, and a chunk of frames worked on at once
+    # a window, a chunk of frames worked on at once, and what a dissolve may still reach
+    assert handed <= 25 * (WINDOW_FRAMES / 8.0 + 1 + LONGEST_BLEND)
 
 
 def test_path_bytes_and_file_object_give_the_same_answer(
@@ -177,7 +179,6 @@ def test_a_reused_frame_buffer_changes_nothing(
     [
         (np.zeros((64, 64, 3), np.uint8), 0.0, "increase"),
         (np.zeros((64, 64, 3), np.uint8), float("nan"), "finite"),
-        (np.zeros((32, 64, 3), np.uint8), 1.0, "one size"),
         ("a picture", 1.0, "arrays or torch tensors"),
     ],
 )

@@ -24,11 +24,11 @@ def as_they_are(embeddings, logits, times, valid) -> TemporalOutput:
     return TemporalOutput(logits, logits.mean(1))
 
 
-def sighting(number: int, logit: float, detection_prob: float) -> Sighting:
+def sighting(number: int, logit: float, detection_prob: float, *, is_judged: bool = True) -> Sighting:
     box, points = torch.tensor([0.0, 0, 80, 90]), torch.ones(5, 2)
     seen = observation(number / 8, box, points, detection_prob, Quality(80, 100, 0, 0))
     tokens = FrameTokens({}, torch.tensor([logit]), torch.tensor([number / 8], dtype=torch.float64))
-    return Sighting(4, seen, tokens, b"\xff\xd8\xff\xd9")
+    return Sighting(4, seen, tokens, b"\xff\xd8\xff\xd9", is_judged=is_judged)
 
 
 def new_record(calibration: Calibration, *, least: int = 2) -> TrackRecord:
@@ -118,3 +118,36 @@ def test_what_is_not_clear_for_long_is_given_up_however_the_stream_is_cut(
     assert [segment.start for segment in segments] == list(range(10))
     assert all(segment.fake_prob is None for segment in segments)
     assert record.track().status is Status.TOO_SHORT
+
+
+def test_looks_that_are_too_blurred_decide_nothing() -> None:
+    record = new_record(NEWER)
+    segments = []
+    for k in range(48):  # blurred from 1 s to 4 s, and for a moment at 5 s
+        blurred = 8 <= k < 32 or k == 40
+        record.add(sighting(k, 9.0 if blurred else -2.0, 0.99, is_judged=not blurred), k / 8, (k + 1) / 8)
+        segments += record.take()
+    segments += record.finish()
+    assert [(s.start, s.num_frames, s.fake_prob is None) for s in segments] == [
+        (0, 8, False),
+        (1, 0, True),
+        (2, 0, True),
+        (3, 0, True),
+        (4, 8, False),
+        (5, 7, False),
+    ]
+    track = record.track()
+    assert track.status is Status.OK
+    assert track.fake_prob == pytest.approx(Platt(1.0, 0.0)(-2.0), abs=1e-4)
+    assert [o.fake_prob is None for o in track.observations] == [8 <= k < 32 or k == 40 for k in range(48)]
+    assert not record.findings(0.8)
+
+
+@pytest.mark.parametrize(("num_sharp", "status"), [(0, Status.TOO_BLURRED), (1, Status.TOO_BLURRED), (2, Status.OK)])
+def test_a_face_that_is_never_sharp_is_not_judged(num_sharp: int, status: Status) -> None:
+    record = new_record(NEWER)
+    for k in range(16):
+        record.add(sighting(k, 9.0, 0.99, is_judged=k < num_sharp), k / 8, (k + 1) / 8)
+    record.finish()
+    assert record.track().status is status
+    assert (record.track().fake_prob is None) == (status is not Status.OK)

@@ -165,6 +165,9 @@ def test_a_point_that_was_never_measured_is_refused(detector: vidguard.Detector,
 )
 def test_the_rule(score: float | None, num_frames: int, is_still: bool, damaged: bool, outcome: Outcome) -> None:
     assert decide(score, 0.0, num_frames=num_frames, is_still=is_still, damaged=damaged) is outcome
+    if outcome is Outcome.CLEARED:
+        blurred = decide(score, 0.0, num_frames=num_frames, is_still=is_still, damaged=damaged, blurred=True)
+        assert blurred is Outcome.CHECK
 
 
 def test_an_answer_that_contradicts_itself_is_refused() -> None:

@@ -151,7 +151,8 @@ class CountingDetector(FaceDetector):
 def test_whole_frames_are_searched_seldom_and_together() -> None:
     counting = CountingDetector()
     follow(counting, film([[]] * 32), chunks=[16])
-    assert counting.looks == [2, 2]
+    turned = [1, 1, 1]  # after one second and after two; then after four
+    assert counting.looks == [2, *turned, 2, *turned]
 
 
 def test_alive_tracks_are_those_that_can_come_back(detector: FaceDetector) -> None:
@@ -207,3 +208,52 @@ def test_irregular_times_and_empty_batches(detector: FaceDetector) -> None:
 
 def test_no_faces(detector: FaceDetector) -> None:
     assert follow(detector, film([[]] * 9)) == [[]] * 9
+
+
+def cross(px: int, speed: float, num_frames: int = 14) -> list[Scene]:
+    """A face that goes to and fro at so many pixels a second."""
+    free = WIDTH - px
+    ways = [speed * n / RATE % (2 * free) for n in range(num_frames)]
+    return [[(1, px, round(min(way, 2 * free - way)), 70)] for way in ways]
+
+
+@pytest.mark.parametrize(("px", "speed"), [(100, 200), (100, 350), (100, 600)])
+def test_a_fast_face_is_seen_all_the_time(detector: FaceDetector, px: int, speed: float) -> None:
+    followed = follow(detector, film(cross(px, speed)))
+    assert [len(faces) for faces in followed] == [1] * len(followed)
+    assert len({faces[0].track_id for faces in followed}) <= 1 + speed // 300  # it may be lost where it turns back
+
+
+def test_a_face_in_other_light_is_still_the_same(detector: FaceDetector) -> None:
+    frames = film([[(1, 100, 150, 60)]] * 12).float()
+    frames[4:7] *= 0.25
+    frames[7:9] = frames[7:9] * 1.5 + 60
+    frames[9:] *= torch.tensor([0.3, 0.5, 1.0])[:, None, None]
+    followed = follow(detector, frames.clamp(0, 255).to(torch.uint8))
+    assert [[face.track_id for face in faces] for faces in followed] == [[0]] * 12
+
+
+@pytest.mark.parametrize("turn", [1, 2, 3])
+def test_a_face_on_its_side_is_found_after_a_second_in_pixels_of_the_picture_as_it_is(
+    detector: FaceDetector, turn: int
+) -> None:
+    upright = film([[(1, 130, 150, 60)]] * 20)
+    frames = torch.rot90(upright, -turn, (2, 3)).contiguous()
+    followed = follow(detector, frames)
+    assert all(face.detection_prob < 0.97 for faces in followed[:9] for face in faces)  # no clear one
+    assert [len(faces) for faces in followed[9:]] == [1] * 11
+    where = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+    where[90:170, 180:260] = True
+    there = torch.rot90(where, -turn, (0, 1))
+    x, y = ((followed[-1][0].box_xyxy_px[:2] + followed[-1][0].box_xyxy_px[2:]) / 2).round().int().tolist()
+    assert there[y, x]
+    parts = follow(detector, frames, chunks=[3, 9, 10, 17])
+    assert [[face.track_id for face in faces] for faces in parts] == [
+        [face.track_id for face in faces] for faces in followed
+    ]
+
+
+def test_pictures_are_not_turned_once_a_face_stood_upright() -> None:
+    counting = CountingDetector()
+    follow(counting, film([[(1, 100, 150, 60)]] + [[]] * 31))
+    assert sum(counting.looks) <= 5 + 8  # as planned, and while the face is missing

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vidguard.config import CropGeometry
 from vidguard.errors import InputError
-from vidguard.faces import FaceDetector, align_crops, measure_quality, template_landmarks
+from vidguard.faces import FaceDetector, align_crops, measure_detail, measure_quality, template_landmarks
 from vidguard.types import Quality
 
 BOX = torch.tensor([[10.0, 20.0, 90.0, 70.0]])
@@ -89,3 +89,32 @@ def test_none_and_mismatch() -> None:
     assert measure_quality(none, torch.zeros(0, 4), torch.zeros(0, 5, 2)) == []
     with pytest.raises(InputError, match="1 boxes"):
         measure_quality(none, BOX, torch.zeros(0, 5, 2))
+
+
+@pytest.mark.parametrize("angle", [0, 30, 90, 135])
+def test_a_smear_in_any_direction_takes_the_detail_away(astronaut_crop: np.ndarray, angle: float) -> None:
+    sharp = _detail(astronaut_crop)
+    kernel = np.zeros((61, 61), np.float32)
+    dx, dy = 28 * math.cos(math.radians(angle)), 28 * math.sin(math.radians(angle))
+    cv2.line(kernel, (round(30 - dx), round(30 - dy)), (round(30 + dx), round(30 + dy)), 1.0)
+    assert _detail(cv2.filter2D(astronaut_crop, -1, kernel / kernel.sum())) < 1.9 < 2.6 < sharp
+
+
+def test_detail_does_not_depend_on_contrast_and_survives_noise(astronaut_crop: np.ndarray) -> None:
+    sharp = _detail(astronaut_crop)
+    pale = (astronaut_crop * 0.3 + 90).round().astype(np.uint8)
+    assert _detail(pale) == pytest.approx(sharp, rel=0.05)
+    blurred = cv2.GaussianBlur(astronaut_crop, (0, 0), 14)
+    noisy = blurred + np.random.default_rng(0).normal(0, 2, blurred.shape)
+    assert _detail(np.clip(noisy, 0, 255).astype(np.uint8)) < 1.9
+    assert _detail(np.full_like(astronaut_crop, 90)) < 1.9
+
+
+def _detail(crop: np.ndarray) -> float:
+    return measure_detail(torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None])[0]
+
+
+@pytest.fixture
+def astronaut_crop() -> np.ndarray:
+    """Brow to chin, 224 px."""
+    return np.asarray(cv2.resize(data.astronaut()[60:170, 170:280], (224, 224)))

@@ -11,6 +11,7 @@ from skimage import data
 from vidguard.errors import InputError, SourceError
 from vidguard.render.overlay import Painter, save_overlay
 from vidguard.render.scale import UNJUDGED_RGB, rgb
+from vidguard.types import PictureSize
 
 WIDTH, HEIGHT = 1280, 720
 
@@ -47,12 +48,13 @@ def test_overlay_keeps_times_and_colours_boxes_by_segment(clip, tmp_path):
     calls = []
     save_overlay(clip, two_faces(), target, progress=lambda done, total: calls.append((done, total)))
     before, after = decoded(clip), decoded(target)
-    assert [t for t, _ in after] == pytest.approx([t for t, _ in before], abs=1e-3)
+    origin = before[0][0]
+    assert [t + origin for t, _ in after] == pytest.approx([t for t, _ in before], abs=1e-3)
     with av.open(str(target)) as container:
         assert container.streams.video[0].codec_context.colorspace == 1, "BT.709, said so"
     assert calls
     assert [d for d, _ in calls] == sorted(d for d, _ in calls)
-    for time, picture in after:
+    for time, picture in ((t + origin, picture) for t, picture in after):
         assert picture.shape[1] == WIDTH
         assert picture.shape[0] > HEIGHT, "the strip is added, it covers nothing"
         # The box of face 2 spans x 700+5t .. 820+5t, y 80 .. 230; look at the middle of its left edge.
@@ -113,3 +115,18 @@ def test_a_failure_half_way_leaves_nothing_behind(clip, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         save_overlay(clip, two_faces(), tmp_path / "marked.mp4", progress=stop)
     assert not list(tmp_path.iterdir())
+
+
+def test_overlay_fits_every_size_into_the_largest_and_counts_from_the_start(tmp_path):
+    """A report of a clip that starts at an hour, 640x360 first and 360x640 after."""
+    report = two_faces()
+    start = 3600.0 + report.source.start_seconds
+    sizes = (PictureSize(start, 640, 360), PictureSize(start + 5.0, 360, 640))
+    source = replace(report.source, width=640, height=360, sizes=sizes, start_seconds=start, origin_seconds=start)
+    painter = Painter(replace(report, source=source))
+    wide = painter.paint(np.full((360, 640, 3), 90, np.uint8), start)
+    tall = painter.paint(np.full((640, 360, 3), 90, np.uint8), start + 5.0)
+    assert wide.shape == tall.shape
+    assert wide.shape[1] == 640
+    assert wide[:640].any((1, 2)).tolist() == [False] * 140 + [True] * 360 + [False] * 140
+    assert tall[:640].any((0, 2)).tolist() == [False] * 140 + [True] * 360 + [False] * 140

@@ -74,6 +74,12 @@ HARD_FILES: Final = (
         lambda: encode(frames(), container="avi", options={"preset": "medium", "bf": "2"}),
         notes=("reconstructed",),
     ),
+    _plain(
+        "MPEG-4 with B-frames in AVI",
+        lambda: encode(frames(), container="avi", codec="mpeg4", options={"bf": "2", "g": "8", "b": "4000k"}),
+        notes=("reconstructed",),
+        tolerance=20,
+    ),
     _plain("no container (raw H.264)", media.raw_h264, notes=("reconstructed",)),
     _plain(
         "odd size", lambda: encode(frames(width=97, height=63), container="webm", codec="libvpx-vp9"), size=(97, 63)

@@ -22,7 +22,8 @@ class Reader:
     """Gives grey frames of 16x16, and does what it is told when it has given some of them."""
 
     backend = "stand-in"
-    damaged = False
+    troubles = ()
+    end_seconds = None
 
     def __init__(self, notes, deed, after, num_frames):
         self.info = SourceInfo(kind="video", name="a lie", sha256="0" * 64, size_bytes=1)

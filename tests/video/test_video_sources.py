@@ -8,6 +8,7 @@ import os
 import threading
 from contextlib import suppress
 from pathlib import Path
+from struct import pack
 
 import media
 import numpy as np
@@ -20,6 +21,7 @@ from vidguard.config import Limits
 from vidguard.errors import BackendError, InputError, LimitError, SourceError
 from vidguard.types import SourceInfo
 from vidguard.video import BACKENDS, open_source
+from vidguard.video.keyframes import open_key_frames
 
 
 class Pipe(io.RawIOBase):
@@ -184,8 +186,28 @@ def test_limits(clip: bytes, tmp_path: Path) -> None:
         open_source(media.two_streams(), limits=Limits(max_streams=1))
     png = io.BytesIO()
     Image.new("RGB", (20, 20)).save(png, "PNG")
-    with pytest.raises(LimitError, match="max_pixels"):
-        open_source(png.getvalue(), limits=Limits(max_pixels=399))
+    with pytest.raises(LimitError, match="--max-still-pixels"):
+        open_source(png.getvalue(), limits=Limits(max_still_pixels=399))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF"])
+def test_a_still_beyond_max_pixels_is_read_smaller_and_says_so(kind: str) -> None:
+    data = still(Image.fromarray(media.pattern(5, 960, 640)), kind)
+    with open_source(data, limits=Limits(max_pixels=200_000)) as reader:
+        (batch,) = reader.batches()
+        assert batch.frames.shape == (1, 3, 320, 480)
+        assert (reader.info.width, reader.info.height) == (480, 320)
+        assert any("960x640" in note and "480x320" in note for note in reader.notes)
+        assert not reader.damaged
+    assert batch.frames[0, :, 50, 50].tolist() == pytest.approx(media.RED, abs=12)
+
+
+def test_a_photo_of_50_megapixels_is_read_by_default() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with open_source(still(Image.new("RGB", (8160, 6120), (200, 40, 40)), "JPEG", exif=exif)) as reader:
+        (batch,) = reader.batches()
+        assert batch.frames.shape == (1, 3, 4080, 3060)
 
 
 def test_a_length_the_header_hides_is_cut() -> None:
@@ -344,3 +366,83 @@ def test_the_gpu_agrees_with_the_cpu() -> None:
     assert [t for t, _ in on_gpu] == [t for t, _ in on_cpu]
     for (_, ours), (_, reference) in zip(on_gpu, on_cpu):
         assert (ours.int() - reference.int()).abs().float().mean() < 2
+
+
+@pytest.mark.parametrize(("container", "start"), [("mpegts", 80_001), ("matroska", 3_600), ("mp4", 10)])
+def test_the_length_and_the_origin_of_a_file_that_starts_late(container: str, start: int) -> None:
+    pts = [1000 * start + 100 * index for index in range(30)]
+    with open_source(media.encode(media.frames(30), container=container, pts=pts)) as reader:
+        times = [time - reader.info.origin_seconds for batch in reader.batches() for time in batch.pts_seconds]
+        assert not reader.damaged, reader.notes
+        assert reader.info.duration_seconds == pytest.approx(3.0, abs=0.11)
+    assert times == pytest.approx([k / 10 for k in range(30)], abs=2e-3)
+
+
+@pytest.mark.parametrize(("milliseconds", "shown"), [(10, 0.1), (20, 0.02), (50, 0.05)], ids=lambda value: str(value))
+def test_gif_pictures_are_shown_as_long_as_browsers_show_them(milliseconds: int, shown: float) -> None:
+    data = io.BytesIO()
+    pictures = [Image.fromarray(media.pattern(k)) for k in range(5)]
+    pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=milliseconds)
+    with open_source(data.getvalue(), backend="pyav") as reader:
+        times = [time for batch in reader.batches() for time in batch.pts_seconds]
+        assert reader.info.frame_rate == pytest.approx(1 / shown)
+    assert times == pytest.approx([shown * k for k in range(5)])
+
+
+def test_a_webm_that_states_no_rate_gets_that_of_its_frames() -> None:
+    pts = [33 * k for k in range(30)]
+    with open_source(media.encode(media.frames(30), container="webm", codec="libvpx", pts=pts, rate=1000)) as reader:
+        assert reader.info.frame_rate is None
+        assert sum(len(batch) for batch in reader.batches()) == 30
+        assert reader.info.frame_rate == pytest.approx(1000 / 33)
+
+
+def _with_clap(mp4: bytes, width: int, height: int, across: int, down: int) -> bytes:
+    """Add a clean aperture (ISO 14496-12) as the last box of the sample entry; all boxes around it grow."""
+    clap = b"\0\0\0\x28clap" + pack(">IIIIiIiI", width, 1, height, 1, across, 1, down, 1)
+    data = bytearray(mp4)
+    entry = data.index(b"avc1", data.index(b"stsd")) - 4
+    end = entry + int.from_bytes(data[entry : entry + 4], "big")
+    boxes = [data.index(name) - 4 for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")]
+    for at in (*boxes, entry):
+        data[at : at + 4] = (int.from_bytes(data[at : at + 4], "big") + len(clap)).to_bytes(4, "big")
+    return bytes(data[:end] + clap + data[end:])
+
+
+def _with_pixel_crop(mkv: bytes, left: int, top: int, right: int, bottom: int) -> bytes:
+    """Add crops to the Video element; what it grows by is taken from the Void before, so that clusters stay put."""
+    names = ((b"\x54\xcc", left), (b"\x54\xbb", top), (b"\x54\xdd", right), (b"\x54\xaa", bottom))
+    crops = b"".join(name + b"\x81" + bytes([value]) for name, value in names)
+    data = bytearray(mkv)
+
+    def grow(at: int, by: int) -> int:
+        """Change an element's size, which stands at an offset; gives where its content begins."""
+        length = 9 - data[at].bit_length()
+        data[at : at + length] = (int.from_bytes(data[at : at + length], "big") + by).to_bytes(length, "big")
+        return at + length
+
+    tracks = grow(data.index(b"\x16\x54\xae\x6b", 200) + 4, len(crops))
+    track = grow(data.index(b"\xae", tracks) + 1, len(crops))
+    end = data.index(b"\xe0", track) + 1
+    data[grow(end, len(crops)) : grow(end, 0)] = crops
+    void = grow(data.index(b"\xec") + 1, -len(crops))
+    return bytes(data[:void] + data[void + len(crops) :])
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska"])
+def test_what_a_container_crops_is_not_shown(container: str, tmp_path: Path) -> None:
+    framed = [np.pad(media.pattern(k), ((4, 12), (16, 8), (0, 0))) for k in range(5)]  # 120x80, black around 96x64
+    if container == "mp4":
+        data = _with_clap(media.encode(framed), 96, 64, 4, -4)
+    else:
+        data = _with_pixel_crop(media.encode(framed, container="matroska"), 16, 4, 8, 12)
+    path = media.save(tmp_path, "cropped", data)
+    with open_source(path) as reader:
+        frames = torch.cat([batch.frames for batch in reader.batches()])
+        assert (reader.info.width, reader.info.height) == (96, 64)
+        assert any("crops the picture to 96x64" in note for note in reader.notes)
+    assert frames.shape == (5, 3, 64, 96)
+    assert (frames[0, :, 1:3, 1:3].int() - torch.tensor(media.RED)[:, None, None]).abs().max() < 30
+    assert (frames[0, :, 61:63, 93:95].int() - media.level(0)).abs().max() < 20
+    with open_key_frames(path, max_frames=4) as keys:
+        assert torch.equal(next(iter(keys.batches())).frames[0], frames[0])

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
+from vidguard.cli.limits import DEFAULTS, MaxBytes, MaxPixels, MaxSeconds, MaxStillPixels, MaxStreams
 from vidguard.cli.outputs import Outputs
 from vidguard.cli.sources import STDIN, Expanded, expand
 from vidguard.cli.terminal import complain, defect, err, out, progress_bar, reason
+from vidguard.config import AnalysisConfig, Limits
 from vidguard.errors import LimitError, VidguardError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from vidguard.config import AnalysisConfig
     from vidguard.detector import Detector
     from vidguard.sandbox import Sandbox
     from vidguard.types import Report
@@ -34,17 +35,20 @@ class Tally:
 
     analysed: int = 0
     flagged: int = 0
+    incomplete: int = 0
+    """Analysed and not flagged, but not seen as a whole: what they hide may be what was looked for."""
     failed: int = 0
 
     def exit_code(self, *, exit_zero: bool) -> int:
-        """3 where the answer is incomplete, else 1 where something is flagged, else 0."""
-        if self.failed:
+        """3 where an answer is missing or incomplete, else 1 where something is flagged, else 0."""
+        if self.failed or self.incomplete:
             return FAILED
         return FLAGGED if self.flagged and not exit_zero else 0
 
     def __str__(self) -> str:
         """One line for people."""
-        return f"{self.analysed} analysed, {self.flagged} flagged, {self.failed} could not be analysed"
+        partly = f" ({self.incomplete} in part only)" if self.incomplete else ""
+        return f"{self.analysed} analysed{partly}, {self.flagged} flagged, {self.failed} could not be analysed"
 
 
 def analyze(
@@ -89,6 +93,11 @@ def analyze(
             "genuine; one of the weights' rates, such as 0.01.  [default: 0.05]",
         ),
     ] = None,
+    max_pixels: MaxPixels = DEFAULTS.max_pixels,
+    max_still_pixels: MaxStillPixels = DEFAULTS.max_still_pixels,
+    max_seconds: MaxSeconds = DEFAULTS.max_seconds,
+    max_bytes: MaxBytes = DEFAULTS.max_bytes,
+    max_streams: MaxStreams = DEFAULTS.max_streams,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Say of each finding which part of the face and which encoders it rests on."),
@@ -113,13 +122,14 @@ def analyze(
     if STDIN in sources and len(sources) > 1:
         raise typer.BadParameter("- (standard input) stands alone", param_hint="SOURCE")
     _check_backend(backend, sandbox)
-    found = Expanded((), (), False) if sources == [STDIN] else expand(sources)
+    found = Expanded((), (), (), False) if sources == [STDIN] else expand(sources)
     outputs = Outputs(json, html, overlay, found.several)
     outputs.check(found.files)
-    config = _config(fps, segment_seconds, error_rate)
+    limits = Limits(max_bytes, max_pixels, max_still_pixels, max_seconds, max_streams)
+    config = _config(fps, segment_seconds, error_rate, limits)
     tally = Tally(failed=len(found.problems))
-    for problem in found.problems:
-        complain(problem)
+    for line in (*found.problems, *(() if quiet else found.passed_over)):
+        complain(line)
     if found.files or sources == [STDIN]:
         with ready_sandbox(sandbox) as ready:
             detector = _load(weights, device, config)
@@ -145,10 +155,10 @@ def _check_backend(name: str | None, sandbox: bool) -> None:
         raise typer.BadParameter(f"no reader {name!r}; choose one of {', '.join(BACKENDS)}", param_hint="--backend")
 
 
-def _config(fps: float | None, segment_seconds: float | None, error_rate: float | None) -> AnalysisConfig:
-    from vidguard.config import AnalysisConfig
-
-    config = AnalysisConfig(error_rate=error_rate)
+def _config(
+    fps: float | None, segment_seconds: float | None, error_rate: float | None, limits: Limits
+) -> AnalysisConfig:
+    config = AnalysisConfig(error_rate=error_rate, limits=limits)
     if fps is not None:
         config = replace(config, frames_per_second=fps)
     if segment_seconds is not None:
@@ -215,6 +225,9 @@ class _Run:
             return
         self.tally.analysed += 1
         self.tally.flagged += is_flagged(report)
+        if not report.coverage.complete and not is_flagged(report):
+            self.tally.incomplete += 1
+            complain(f"{_name(file)}: {report.explanation}")
 
     def _overlay(self, source: Path | BinaryIO, report: Report, file: Path | None) -> None:
         from vidguard.types import Status

@@ -47,7 +47,8 @@ Exit codes:
 
   2   the command can't be carried out as given: option, weights, device, output path
 
-  3   at least one source could not be analysed or its output not written; the others were
+  3   at least one source could not be analysed, or only in part (damaged, cut, partly hidden; nothing is flagged in
+      what was seen), or its output not written; the others were
 
   70  a defect in vidguard that stopped everything; 130 interrupted
 """

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from vidguard.cli.analyze import ready_sandbox
+from vidguard.cli.limits import DEFAULTS, MaxBytes, MaxPixels, MaxSeconds, MaxStillPixels, MaxStreams
 from vidguard.cli.sources import expand
 from vidguard.cli.terminal import complain, out, reason
+from vidguard.config import AnalysisConfig, Limits
 from vidguard.errors import VidguardError
 from vidguard.render.words import printable
 
@@ -60,6 +62,11 @@ def triage(
             help="Decode in a child process that can reach nothing but its source; without it, in this one.",
         ),
     ] = True,
+    max_pixels: MaxPixels = DEFAULTS.max_pixels,
+    max_still_pixels: MaxStillPixels = DEFAULTS.max_still_pixels,
+    max_seconds: MaxSeconds = DEFAULTS.max_seconds,
+    max_bytes: MaxBytes = DEFAULTS.max_bytes,
+    max_streams: MaxStreams = DEFAULTS.max_streams,
 ) -> None:
     """Say which sources need no analysis, by a look at a few key frames.
 
@@ -68,16 +75,17 @@ def triage(
     """
     if of not in ("fakes", "found"):
         raise typer.BadParameter("choose fakes or found", param_hint="--of")
+    limits = Limits(max_bytes, max_pixels, max_still_pixels, max_seconds, max_streams)
     found = expand(sources)
-    for problem in found.problems:
-        complain(problem)
+    for line in (*found.problems, *found.passed_over):
+        complain(line)
     failed, to_check = len(found.problems), 0
     if found.files:
         with ready_sandbox(sandbox) as ready:
             import vidguard  # torch comes with it: not before the arguments are known to be good
             from vidguard.detector.triage import choose_point
 
-            detector = vidguard.load(weights, device=device)
+            detector = vidguard.load(weights, device=device, config=AnalysisConfig(limits=limits))
             choose_point(detector.passport, misses, of)  # a point that isn't there is told once, not for every file
             for file in found.files:
                 try:

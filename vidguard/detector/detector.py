@@ -21,20 +21,21 @@ from vidguard.config import AnalysisConfig, Limits
 from vidguard.detector.analysis import Analysis
 from vidguard.detector.explain import explain
 from vidguard.detector.judge import load_judge
-from vidguard.detector.record import TrackRecord, probability
-from vidguard.detector.still import judge_still
+from vidguard.detector.record import TrackRecord, probability, turn_note
+from vidguard.detector.still import StillAnswer, judge_still
 from vidguard.detector.triage import Triage, choose_point, examine, quick_detector
 from vidguard.detector.verdict import decide, video_logit
 from vidguard.errors import BackendError, InputError
 from vidguard.faces import FaceDetector
 from vidguard.sandbox import Sandbox
-from vidguard.segments import merge_findings
+from vidguard.segments import merge_findings, union
 from vidguard.types import (
     Coverage,
     Decision,
     EngineInfo,
     Finding,
     FrameBatch,
+    Interval,
     Report,
     Segment,
     Status,
@@ -49,6 +50,7 @@ Source = str | Path | bytes | BinaryIO
 Progress = Callable[[float, float | None], None]
 TimedFrame = tuple[Tensor | NDArray[np.uint8], float]
 _STILL_NOTE: Final = "a still image: one frame, judged alone; there is no temporal part"
+_ONE_FRAME_NOTE: Final = "a video of one frame: judged alone, as a still is; there is no temporal part"
 
 
 def load(name: str | None = None, *, device: str | None = None, config: AnalysisConfig | None = None) -> Detector:
@@ -118,9 +120,8 @@ class Detector:
         limits = self.config.limits
         began = time.monotonic()
         with open_source(source, device=self.device, backend=backend, limits=limits, sandbox=sandbox) as reader:
-            given = () if sandbox is None else (sandbox.note,)
             if reader.info.kind == "image":
-                return self._analyze_still(reader, given)
+                return _noted(self._analyze_still(reader), sandbox)
             analysis = self._start(keep_history=True)
             segments: list[Segment] = []
             cut = None
@@ -133,8 +134,12 @@ class Detector:
                     progress(batch.pts_seconds[-1] - reader.info.start_seconds, reader.info.duration_seconds)
             else:
                 cut = None  # it came to its end all the same
-            segments += analysis.finish()
-            return self._report(reader, analysis, segments, given, cut)
+            segments += analysis.finish(reader.end_seconds)
+            if analysis.still is not None:
+                answer = self._still_report(reader, analysis.still, _ONE_FRAME_NOTE, analysis.seconds)
+            else:
+                answer = self._report(reader, analysis, segments, cut)
+            return _noted(answer, sandbox)
 
     def explain(self, source: Source, report: Report, *, sandbox: Sandbox | None = None) -> Report:
         """The report of `analyze` on the same source, with explanations of its most suspicious findings.
@@ -155,18 +160,21 @@ class Detector:
         """
         point, max_frames = choose_point(self.passport, misses, of)
         faces = quick_detector(self._face_detector)
-        with open_key_frames(source, max_frames=max_frames, limits=self.config.limits, sandbox=sandbox) as reader:
-            answer = examine(reader, self.judge, faces, point, weights=self.weights)
+        detail, limits = self.config.min_detail, self.config.limits
+        with open_key_frames(source, max_frames=max_frames, limits=limits, sandbox=sandbox) as reader:
+            answer = examine(reader, self.judge, faces, point, weights=self.weights, min_detail=detail)
         return answer if sandbox is None else replace(answer, notes=(*answer.notes, sandbox.note))
 
     def stream(self, frames: Iterable[TimedFrame | FrameBatch]) -> Iterator[Segment]:
         """Judge frames as they arrive; yields each segment as soon as nothing later can change it.
 
-        A face's first ones wait until it has been seen clearly.
+        A face's first ones wait until it has been seen clearly, and all for as long as a dissolve may still reach them.
 
-        frames: pairs (frame, pts in seconds), frame uint8 RGB, upright, (H, W, 3) or (3, H, W), array or tensor, all of
-        one size, times strictly increasing; or whole FrameBatches. Hand in every frame: sampling is done here, by time.
-        The segments equal those of `analyze` on the same frames, sorted by when they became final.
+        frames: pairs (frame, pts in seconds), frame uint8 RGB, upright, (H, W, 3) or (3, H, W), array or tensor,
+        times strictly increasing; or whole FrameBatches. Hand in every frame: sampling is done here, by time.
+        A frame is shown until the next one; how long the last one stays isn't known: as long as the one before, for a
+        second at most. But for that the segments equal those of `analyze` on the same frames, sorted by when they
+        became final.
         """
         analysis = self._start(keep_history=False)
         for item in frames:
@@ -187,48 +195,51 @@ class Detector:
         calibration, faces = self.passport.calibration, self._face_detector
         return Analysis(self.judge, calibration, self._rule, faces, self.config, keep_history=keep_history)
 
-    def _analyze_still(self, reader: VideoReader, notes: tuple[str, ...]) -> Report:
-        frames = [batch.frames for batch in reader.batches()]
-        calibration, rule = self.passport.calibration, self._rule
-        tracks, segments, thumbnails, fake_prob = judge_still(
-            frames, self.judge, calibration, rule, self._face_detector, self.config
-        )
-        status = _status(reader.damaged, len(frames), tracks, fake_prob)
+    def _analyze_still(self, reader: VideoReader) -> Report:
+        frame = next((batch.frames for batch in reader.batches()), None)
+        if frame is None:
+            return self._still_report(reader, StillAnswer(), _STILL_NOTE, 0.0)
+        calibration, faces = self.passport.calibration, self._face_detector
+        nominal = Interval(0.0, self.config.segment_seconds)  # a still has no duration
+        answer = judge_still(frame, nominal, self.judge, calibration, self._rule, faces, self.config)
+        return self._still_report(reader, answer, _STILL_NOTE, 0.0)
+
+    def _still_report(self, reader: VideoReader, answer: StillAnswer, note: str, seconds: float) -> Report:
+        """Of one frame, shown for so many seconds; not one decoded where the reader has none."""
+        tracks, fake_prob, rule = answer.tracks, answer.fake_prob, self._rule
+        troubles = _troubles(reader, answer.num_faces_left_out)
+        status = _status(reader.num_frames_decoded, tracks, fake_prob, complete=not troubles)
+        notes = (note, turn_note(answer.turn)) if answer.turn else (note,)
         # a still is judged by the frame calibration, so it is flagged by the frame threshold
-        threshold = rule.frame.manipulated_from if rule else calibration.frame_threshold
+        threshold = rule.frame.manipulated_from if rule else self.passport.calibration.frame_threshold
         weights = replace(self.weights, threshold=threshold, segment_threshold=threshold, finding_threshold=None)
         return Report(
             status=status,
             fake_prob=fake_prob,
-            explanation=_explain(status, tracks, _STILL_NOTE),
+            explanation=_explain(status, tracks, troubles, *notes),
             source=reader.info,
             coverage=Coverage(
-                num_frames_decoded=len(frames),
-                num_frames_analysed=len(frames),
-                seconds=0,
-                seconds_with_face=0,
-                seconds_judged=0,
+                num_frames_decoded=reader.num_frames_decoded,
+                num_frames_analysed=min(reader.num_frames_decoded, 1),
+                seconds=seconds,
+                seconds_with_face=seconds if tracks else 0,
+                seconds_judged=seconds if fake_prob is not None else 0,
+                complete=not troubles,
+                num_faces_left_out=answer.num_faces_left_out,
             ),
             weights=weights,
-            engine=self._engine(reader, (_STILL_NOTE, *notes)),
+            engine=self._engine(reader, notes),
             settings=self.config.as_dict(),
             tracks=tracks,
-            segments=segments,
+            segments=answer.segments,
             findings=tuple(
-                replace(found, kind=tracks[found.track_id].kind) for found in merge_findings(segments, threshold)
+                replace(found, kind=tracks[found.track_id].kind) for found in merge_findings(answer.segments, threshold)
             ),
-            thumbnails=thumbnails,
-            decision=self._decision(rule.frame if rule else None, fake_prob, tracks),
+            thumbnails=answer.thumbnails,
+            decision=self._decision(rule.frame if rule else None, fake_prob, tracks, complete=not troubles),
         )
 
-    def _report(
-        self,
-        reader: VideoReader,
-        analysis: Analysis,
-        segments: list[Segment],
-        notes: tuple[str, ...],
-        cut: str | None,
-    ) -> Report:
+    def _report(self, reader: VideoReader, analysis: Analysis, segments: list[Segment], cut: str | None) -> Report:
         """cut: the limit that ended the analysis early."""
         records = [analysis.records[i] for i in sorted(analysis.records)]
         tracks = tuple(record.track() for record in records)
@@ -236,23 +247,28 @@ class Detector:
         judged = {r.id: r.parts for r in records if r.judged}
         logit = video_logit(judged, calibration.video_genuine, calibration.video_reading.share)
         fake_prob = None if logit is None else probability(calibration.video, logit)
-        status = _status(reader.damaged or cut is not None, analysis.frames_analysed, tracks, logit)
-        damage = cut or ("the source is damaged or was cut" if reader.damaged else "")
+        troubles = _troubles(reader, analysis.num_faces_left_out)
+        notes = analysis.notes
+        if cut is not None:
+            troubles, notes = (cut, *troubles), (*notes, cut)
+        status = _status(analysis.frames_analysed, tracks, logit, complete=not troubles)
         ordered = tuple(sorted(segments, key=lambda s: (s.track_id, s.start)))
         return Report(
             status=status,
             fake_prob=fake_prob,
-            explanation=_explain(status, tracks, damage),
+            explanation=_explain(status, tracks, troubles, *analysis.notes),
             source=reader.info,
             coverage=Coverage(
                 num_frames_decoded=reader.num_frames_decoded,
                 num_frames_analysed=analysis.frames_analysed,
                 seconds=analysis.seconds,
-                seconds_with_face=_union_seconds(tracks),
-                seconds_judged=_union_seconds([t for t in tracks if t.fake_prob is not None]),
+                seconds_with_face=_union_seconds(span for track in tracks for span in track.spans),
+                seconds_judged=_union_seconds(s for s in ordered if s.fake_prob is not None),
+                complete=not troubles,
+                num_faces_left_out=analysis.num_faces_left_out,
             ),
             weights=self.weights,
-            engine=self._engine(reader, (*notes, *([cut] if cut else []))),
+            engine=self._engine(reader, notes),
             settings=self.config.as_dict(),
             tracks=tracks,
             segments=ordered,
@@ -261,7 +277,7 @@ class Detector:
                 for found in self._findings(records, ordered)
             ),
             thumbnails=analysis.thumbnails(),
-            decision=self._decision(self._rule.video if self._rule else None, fake_prob, tracks),
+            decision=self._decision(self._rule.video if self._rule else None, fake_prob, tracks, complete=not troubles),
         )
 
     def _findings(self, records: Iterable[TrackRecord], segments: Sequence[Segment]) -> tuple[Finding, ...]:
@@ -271,12 +287,15 @@ class Detector:
             return merge_findings(segments, self.weights.segment_threshold)
         return tuple(finding for record in records for finding in record.findings(opens))
 
-    def _decision(self, band: Band | None, fake_prob: float | None, tracks: Iterable[Track]) -> Decision | None:
+    def _decision(
+        self, band: Band | None, fake_prob: float | None, tracks: Iterable[Track], *, complete: bool
+    ) -> Decision | None:
         if band is None or fake_prob is None:
             return None
         assert self._rule is not None
+        label = decide(band, fake_prob, [t.fake_prob for t in tracks if t.fake_prob is not None])
         return Decision(
-            label=decide(band, fake_prob, [t.fake_prob for t in tracks if t.fake_prob is not None]),
+            label=label if complete or label != "genuine" else "undecided",
             error_rate=self._rule.error_rate,
             genuine_below=band.genuine_below,
             manipulated_from=band.manipulated_from,
@@ -294,6 +313,12 @@ class Detector:
         )
 
 
+def _noted(report: Report, sandbox: Sandbox | None) -> Report:
+    if sandbox is None:
+        return report
+    return replace(report, engine=replace(report.engine, notes=(*report.engine.notes, sandbox.note)))
+
+
 def _beyond(limits: Limits, num_frames: int, num_tracks: int, seconds: float) -> str | None:
     """Say which limit an analysis has passed, if any."""
     for reached, name in ((num_frames, "max_frames"), (num_tracks, "max_tracks"), (seconds, "max_work_seconds")):
@@ -302,38 +327,48 @@ def _beyond(limits: Limits, num_frames: int, num_tracks: int, seconds: float) ->
     return None
 
 
-def _status(damaged: bool, num_frames: int, tracks: tuple[Track, ...], score: float | None) -> Status:
+def _status(num_frames: int, tracks: tuple[Track, ...], score: float | None, *, complete: bool) -> Status:
     if num_frames == 0:
         return Status.UNDECODABLE
     if not tracks:
         return Status.NO_FACE
     if score is None:
-        return Status.TOO_SHORT
-    return Status.PARTIAL if damaged else Status.OK
+        return Status.TOO_BLURRED if any(t.status is Status.TOO_BLURRED for t in tracks) else Status.TOO_SHORT
+    return Status.OK if complete else Status.PARTIAL
 
 
 _EXPLANATIONS: Final = {
     Status.OK: "judged {judged} of {faces} face(s) that were followed",
-    Status.PARTIAL: "judged {judged} of {faces} face(s) in the part that could be read",
+    Status.PARTIAL: "judged {judged} of {faces} face(s) in the part that could be looked at",
     Status.NO_FACE: "no face was found, so there is nothing to judge",
     Status.TOO_SHORT: "{faces} face(s) appeared, none clearly enough, for long enough, to judge",
+    Status.TOO_BLURRED: "{faces} face(s) appeared, all too small, too blurred or too short to judge",
     Status.UNDECODABLE: "not one frame could be decoded",
 }
 
 
-def _explain(status: Status, tracks: Iterable[Track], remark: str) -> str:
+def _troubles(reader: VideoReader, num_faces_left_out: int) -> tuple[str, ...]:
+    """Why not all of the source was looked at, in sentences."""
+    if num_faces_left_out:
+        return (*reader.troubles, f"{num_faces_left_out} more face(s) at once weren't looked at, being too many")
+    return reader.troubles
+
+
+def _explain(status: Status, tracks: Iterable[Track], troubles: Sequence[str], *remarks: str) -> str:
     faces = list(tracks)
-    sentence = _EXPLANATIONS[status].format(faces=len(faces), judged=sum(t.fake_prob is not None for t in faces))
-    return f"{sentence}; {remark}" if remark else sentence
+    judged, blurred = (sum(t.status is s for t in faces) for s in (Status.OK, Status.TOO_BLURRED))
+    parts = [_EXPLANATIONS[status].format(faces=len(faces), judged=judged)]
+    if judged and blurred:
+        parts.append(f"{blurred} too small or too blurred to judge")
+    parts += remarks
+    if troubles:
+        parts.append(f"not all of the source was seen: {troubles[0]}")
+    return "; ".join(parts)
 
 
-def _union_seconds(tracks: Iterable[Track]) -> float:
-    """Seconds in which at least one of the tracks is visible."""
-    total, reached = 0.0, float("-inf")
-    for start, end in sorted((s.start, s.end) for t in tracks for s in t.spans):
-        total += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
-    return total
+def _union_seconds(intervals: Iterable[Interval]) -> float:
+    """Seconds that lie in at least one of the intervals."""
+    return sum(end - start for start, end in union(intervals))
 
 
 def _batch_of_one(item: TimedFrame) -> FrameBatch:

@@ -71,7 +71,7 @@ def _peak(report: Report, finding: Finding) -> Observation:
 def _frames(
     detector: Detector, source: Source, report: Report, times: set[float], sandbox: Sandbox | None
 ) -> Iterator[tuple[float, Frame]]:
-    """The frames at these times, decoded again as the analysis decoded them."""
+    """The frames shown at these times, decoded again as the analysis decoded them."""
     if hasattr(source, "seek"):
         source.seek(0)
     backend, limits = report.engine.reader, detector.config.limits
@@ -80,12 +80,16 @@ def _frames(
             raise InputError("the report was made of another file; explain it with the one that it names")
         still = reader.info.kind == "image"
         rate = None if still else report.settings["frames_per_second"]
+        left, shown = sorted(times), None
         for batch in reader.batches(frames_per_second=rate):
             for frame, time in zip(batch.frames, batch.pts_seconds):
-                if still or time in times:
-                    yield (0.0 if still else time), frame[None].clone()
-            if batch.pts_seconds[-1] >= max(times):
-                return
+                while left and shown is not None and left[0] < time:
+                    yield left.pop(0), shown
+                if not left:
+                    return
+                shown = frame[None]
+        if shown is not None:
+            yield from ((time, shown.clone()) for time in left)
 
 
 def _explanation(judge: Judge, track_id: int, seen: Observation, frame: Frame) -> Explanation:

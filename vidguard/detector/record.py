@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import cv2
+import torch
 from torch import Tensor
 
 from vidguard.calibration import PROBABILITY_DIGITS, Band, DecisionRule, Platt
+from vidguard.config import AnalysisConfig
 from vidguard.detector.kinds import likeliest_kind
 from vidguard.detector.verdict import read_parts, track_logit
 from vidguard.segments import ScoredPart, ScoredStretch, SegmentBuilder, findings_of
@@ -44,6 +48,15 @@ class Sighting:
     jpeg: bytes
     kind_logits: list[list[float]] = field(default_factory=list)
     """One row of 1 + K, or none where the weights tell no kinds apart."""
+    is_judged: bool = True
+    """False where the face is too small or too blurred to tell anything of: see `can_be_judged`."""
+
+    def at(self, time: float) -> Sighting:
+        """The same face of the same picture, looked at again at another time, seconds."""
+        if time == self.observation.time:
+            return self
+        tokens = replace(self.tokens, times=torch.full_like(self.tokens.times, time))
+        return replace(self, observation=replace(self.observation, time=time), tokens=tokens)
 
 
 @dataclass
@@ -81,21 +94,29 @@ class TrackRecord:
     _waiting: dict[int, _Waiting] = field(default_factory=dict)
     _num_frames: int = 0
     _num_clear: int = 0
+    """Of judged sightings."""
+    _num_clear_unjudged: int = 0
     _settled: list[ScoredStretch] = field(default_factory=list)
     """Final, and not given yet."""
-    _num_scored: int = 0
+    _unscored: deque[int] = field(default_factory=deque)
+    """Positions of judged frames whose logits are to come."""
     _last_shown: float = float("-inf")
 
     def add(self, sighting: Sighting, start: float, end: float) -> None:
         """Add the next frame, which speaks for [start, end) seconds."""
         self._waiting[self._num_frames] = _Waiting(start, end, sighting.jpeg)
+        clear = sighting.observation.detection_prob >= self.clear_from
+        self._num_clear += clear and sighting.is_judged
+        self._num_clear_unjudged += clear and not sighting.is_judged
+        if sighting.is_judged:
+            self._unscored.append(self._num_frames)
         self._num_frames += 1
-        self._num_clear += sighting.observation.detection_prob >= self.clear_from
         if self.keep_history:
             self.observations.append(sighting.observation)
             self._kind_logits += sighting.kind_logits
-        self.builder.add_frame(start, end)
-        self._score(self.windows.push(sighting.tokens))
+        self.builder.add_frame(start, end, judged=sighting.is_judged)
+        if sighting.is_judged:
+            self._score(self.windows.push(sighting.tokens))
         self._settle(self.builder.take())
         if self.judged is None and (self._num_clear >= self.min_frames or len(self._settled) >= _PATIENCE):
             self.judged = self._num_clear >= self.min_frames
@@ -122,11 +143,17 @@ class TrackRecord:
             id=self.id,
             spans=tuple(self.builder.spans),
             observations=tuple(observations),
-            status=Status.OK if self.judged else Status.TOO_SHORT,
+            status=self._status(),
             fake_prob=fake_prob,
             decision=label(self.rule.video if self.rule else None, fake_prob),
             kind=self.kind() if fake_prob is not None and fake_prob >= threshold else None,
         )
+
+    def _status(self) -> Status:
+        if self.judged:
+            return Status.OK
+        seen_clearly = self._num_clear + self._num_clear_unjudged >= self.min_frames
+        return Status.TOO_BLURRED if seen_clearly and self._num_clear_unjudged else Status.TOO_SHORT
 
     @property
     def parts(self) -> Sequence[ScoredPart]:
@@ -150,20 +177,19 @@ class TrackRecord:
     def _score(self, logits: list[float]) -> None:
         self.builder.add_logits(logits)
         for logit in logits:
-            waiting = self._waiting[self._num_scored]
+            index = self._unscored.popleft()
+            waiting = self._waiting[index]
             waiting.logit = logit
             if self.keep_history:
                 self.frames.append(ScoredPart(waiting.time, waiting.end, logit))
-                seen = self.observations[self._num_scored]
-                scored = replace(seen, fake_prob=probability(self.calibration.segment, logit))
-                self.observations[self._num_scored] = scored
-            self._num_scored += 1
+                scored = replace(self.observations[index], fake_prob=probability(self.calibration.segment, logit))
+                self.observations[index] = scored
 
     def _settle(self, stretches: list[ScoredStretch]) -> None:
         """Take up stretches that are final, and forget the frames that nothing more is to be told of."""
         self._settled += stretches
         if self.keep_history:
-            self.stretches += stretches
+            self.stretches += [stretch for stretch in stretches if stretch.num_frames]
         for stretch in stretches:
             if self.keep_history:
                 self._keep_thumbnail(stretch)
@@ -174,7 +200,7 @@ class TrackRecord:
     def _give(self) -> list[Segment]:
         stretches, self._settled = self._settled, []
         platt = self.calibration.segment if self.judged else None
-        scored = [(s, None if platt is None else probability(platt, s.logit)) for s in stretches]
+        scored = [(s, probability(platt, s.logit) if platt and s.num_frames else None) for s in stretches]
         band = self.rule.segment if self.rule else None
         return [
             Segment(
@@ -191,12 +217,23 @@ class TrackRecord:
     def _keep_thumbnail(self, stretch: ScoredStretch) -> None:
         """Keep the most suspicious frame of a segment."""
         frames = [self._waiting[i] for i in stretch.frame_indices if i in self._waiting]
-        best = max(frames, key=lambda f: f.logit or 0.0)
+        best = max(frames, key=lambda f: -math.inf if f.logit is None else f.logit)
         # a frame on the border of two segments may stand for both
         if best.time > self._last_shown:
             self._last_shown = best.time
             shown = Thumbnail(track_id=self.id, time=best.time, jpeg=best.jpeg)
-            self.thumbnails.append((best.logit or 0.0, shown))
+            self.thumbnails.append((-math.inf if best.logit is None else best.logit, shown))
+
+
+def can_be_judged(quality: Quality, config: AnalysisConfig) -> bool:
+    """Whether there is enough of a face to tell a forged one by."""
+    return quality.detail is None or quality.detail >= config.min_detail
+
+
+def turn_note(turn: int) -> str:
+    """That faces were found in a picture turned by so many quarters, counterclockwise, and where boxes are."""
+    how = {1: "a quarter turn counterclockwise", 2: "half a turn", 3: "a quarter turn clockwise"}[turn]
+    return f"faces were found only after {how} of the picture, which no one declared; boxes lie in the picture as it is"
 
 
 def probability(platt: Platt, logit: float) -> float:
@@ -230,6 +267,7 @@ def observation(
             sharpness=round(quality.sharpness, 1),
             yaw_degrees=round(quality.yaw_degrees, 1),
             roll_degrees=round(quality.roll_degrees, 1),
+            detail=None if quality.detail is None else round(quality.detail, 2),
         ),
         fake_prob=fake_prob,
     )

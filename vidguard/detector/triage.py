@@ -20,11 +20,11 @@ from torch import Tensor
 from vidguard.detector.judge import Judge
 from vidguard.encoders import CROP
 from vidguard.errors import ReportFormatError, WeightsError
-from vidguard.faces import FaceDetector, align_crops
+from vidguard.faces import FaceDetector, align_crops, measure_detail
 from vidguard.sandbox import SandboxedReader
 from vidguard.types import BoxXyxyPx, FrameBatch, SourceInfo, WeightsInfo
 from vidguard.video.keyframes import KeyFrameReader
-from vidguard.video.pillow_reader import PillowReader
+from vidguard.video.pillow_reader import PicturesReader, PillowReader
 from vidguard.weights import Passport, TriagePoint
 
 MIN_KEY_FRAMES: Final = 3
@@ -123,10 +123,10 @@ def choose_point(passport: Passport, misses: float, of: str) -> tuple[TriagePoin
 
 
 def look(
-    reader: KeyFrameReader | PillowReader | SandboxedReader, detector: FaceDetector
+    reader: KeyFrameReader | PillowReader | PicturesReader | SandboxedReader, detector: FaceDetector
 ) -> Iterator[tuple[FrameBatch, list[BoxXyxyPx], Tensor]]:
     """Each frame that the reader gives, with its faces' boxes and crops (K, 3, S, S) uint8, the largest first."""
-    for batch in reader.batches():
+    for batch in reader.batches(batch_size=1):
         found = detector.detect(batch.frames)[0]
         where = torch.zeros(len(found), dtype=torch.long)
         crops = align_crops(batch.frames, where, found.landmarks_px.cpu(), CROP)
@@ -150,37 +150,49 @@ def judge_crops(judge: Judge, crops: Tensor, encoder: str | None) -> list[float]
     return [float(logit) for logit in found.fake_logit]
 
 
-def decide(score: float | None, threshold: float, *, num_frames: int, is_still: bool, damaged: bool) -> Outcome:
-    """The rule. Only a sound file with enough to look at, whose every face lies below the threshold, is cleared."""
+def decide(
+    score: float | None, threshold: float, *, num_frames: int, is_still: bool, damaged: bool, blurred: bool = False
+) -> Outcome:
+    """The rule. Only a sound file with enough to look at, whose every face lies below the threshold, is cleared.
+
+    blurred: every face is too small or too blurred to tell a forged one by.
+    """
     if damaged or num_frames == 0:
         return Outcome.CHECK
     if score is None:
         return Outcome.NO_FACE
     enough = is_still or num_frames >= MIN_KEY_FRAMES
-    return Outcome.CLEARED if enough and score < threshold else Outcome.CHECK
+    return Outcome.CLEARED if enough and not blurred and score < threshold else Outcome.CHECK
 
 
 def examine(
-    reader: KeyFrameReader | PillowReader | SandboxedReader,
+    reader: KeyFrameReader | PillowReader | PicturesReader | SandboxedReader,
     judge: Judge,
     detector: FaceDetector,
     point: TriagePoint,
     *,
     weights: WeightsInfo,
+    min_detail: float,
 ) -> Triage:
-    """Look at a source's key frames, judge every face in them, and decide by the point."""
+    """Look at a source's key frames, judge every face in them, and decide by the point.
+
+    min_detail: `AnalysisConfig.min_detail`; by faces of less alone nothing is cleared.
+    """
     times: list[float] = []
+    details: list[float] = []
     faces: list[TriageFace] = []
     for batch, boxes, crops in look(reader, detector):
         times += batch.pts_seconds
         logits = judge_crops(judge, crops, point.encoder)
+        details += measure_detail(crops)
         faces += [TriageFace(batch.pts_seconds[0], box, logit) for box, logit in zip(boxes, logits)]
     score = max((face.logit for face in faces), default=None)
     is_still, damaged = reader.info.kind == "image", reader.damaged
-    outcome = decide(score, point.threshold, num_frames=len(times), is_still=is_still, damaged=damaged)
+    blurred = all(detail < min_detail for detail in details)
+    outcome = decide(score, point.threshold, num_frames=len(times), is_still=is_still, damaged=damaged, blurred=blurred)
     return Triage(
         outcome=outcome,
-        why=_why(outcome, score, point.threshold, len(times), len(faces), damaged),
+        why=_why(outcome, score, point.threshold, len(times), len(faces), reader.troubles, blurred),
         score=score,
         threshold=point.threshold,
         misses=point.misses,
@@ -195,13 +207,25 @@ def examine(
     )
 
 
-def _why(outcome: Outcome, score: float | None, threshold: float, frames: int, faces: int, damaged: bool) -> str:
+def _why(
+    outcome: Outcome,
+    score: float | None,
+    threshold: float,
+    frames: int,
+    faces: int,
+    troubles: tuple[str, ...],
+    blurred: bool,
+) -> str:
     if outcome is Outcome.NO_FACE:
         return f"no face in {frames} frame(s)"
     if outcome is Outcome.CLEARED:
         return f"{faces} face(s) in {frames} frame(s), all below the threshold"
-    if damaged or frames == 0:
-        return "the source is damaged, was cut or can't be decoded"
+    if troubles:
+        return f"the source is damaged, was cut or hides a part: {troubles[0]}"
+    if frames == 0:
+        return "no key frame can be shown by itself: nothing to clear a video by"
     if score is not None and score >= threshold:
         return f"a face reaches the threshold ({score:.2f}, {threshold:.2f})"
+    if blurred:
+        return f"{faces} face(s) in {frames} frame(s), all too small or too blurred to clear anything by"
     return f"only {frames} key frame(s), fewer than {MIN_KEY_FRAMES}: too little to clear a video by"

@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from vidguard.render.scale import STEPS, step_index
+from vidguard.render.start import from_start
 from vidguard.render.timeline import HEIGHT, WIDTH, level
 from vidguard.render.view import build_view
 from vidguard.render.words import clock, decision_words, kind_words, percent, track_words, verdict
@@ -28,15 +29,15 @@ _TEMPLATES: Final = Path(__file__).parent / "templates"
 
 def render_html(report: Report) -> str:
     """Render one page with everything in it: verdict, timelines, evidence, facts and the JSON report itself."""
-    view = build_view(report)
+    view, shown = build_view(report), from_start(report)
     style, script = _asset("report.css"), _asset("report.js")
     return (
         _environment()
         .get_template("report.html.j2")
         .render(
-            report=report,
+            report=shown,
             view=view,
-            verdict=verdict(report),
+            verdict=verdict(shown),
             decision=decision_words(report),
             told=any(track.kind for track in report.tracks),
             steps=STEPS,

@@ -16,13 +16,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vidguard.config import Limits
 from vidguard.errors import InputError, SourceError
 from vidguard.render.scale import rgb
+from vidguard.render.start import from_start
 from vidguard.render.timeline import WIDTH, Axis, time_axis
 from vidguard.render.words import clock, percent
 from vidguard.sandbox import Sandbox
-from vidguard.types import BoxXyxyPx, Interval, Observation, Report, Segment, Track
-from vidguard.video import TimedImage, VideoReader, open_source, write_picture, write_video
+from vidguard.types import BoxXyxyPx, Interval, Observation, PictureSize, Report, Segment, SourceInfo, Track
+from vidguard.video import Letterbox, TimedImage, VideoReader, open_source, write_picture, write_video
 
 Image = NDArray[np.uint8]
 Progress = Callable[[float, "float | None"], None]
@@ -34,23 +36,44 @@ _STRIP: Final = (24, 28, 34)
 _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 
 
+class _Stage:
+    """Where the picture is shown: as large as the largest that the source has, each one fitted in."""
+
+    def __init__(self, source: SourceInfo) -> None:
+        self._sizes = source.sizes
+        if not self._sizes:
+            self._sizes = (PictureSize(source.start_seconds, source.width or 1, source.height or 1),)
+        self._size = max(s.width for s in self._sizes), max(s.height for s in self._sizes)
+
+    def at(self, time: float) -> Letterbox:
+        """How the picture of a moment is fitted in."""
+        index = bisect_right(self._sizes, time, key=lambda size: size.start) - 1
+        size = self._sizes[max(index, 0)]
+        return Letterbox.fit((size.width, size.height), self._size)
+
+    def show(self, frame: Image) -> Image:
+        """A new picture with the frame on the stage."""
+        return Letterbox.fit((frame.shape[1], frame.shape[0]), self._size).place(frame)
+
+
 @dataclass(frozen=True)
 class _Face:
     """One track, ready to be asked about any moment."""
 
     track: Track
     segments: tuple[Segment, ...]
+    stage: _Stage
 
     def box(self, time: float) -> BoxXyxyPx | None:
-        """Box at a moment, interpolated between the observations of the same visible span; None when out of sight."""
+        """Box on the stage, interpolated between the observations of the same visible span; None when out of sight."""
         span = _containing(self.track.spans, time)
         if span is None:
             return None
         seen = [o for o in _around(self.track.observations, time) if span.start <= o.time < span.end]
         if not seen:
             return None
-        times = [o.time for o in seen]
-        x0, y0, x1, y1 = (float(np.interp(time, times, [o.box_xyxy_px[i] for o in seen])) for i in range(4))
+        times, boxes = [o.time for o in seen], [self.stage.at(o.time).box(o.box_xyxy_px) for o in seen]
+        x0, y0, x1, y1 = (float(np.interp(time, times, [box[i] for box in boxes])) for i in range(4))
         return x0, y0, x1, y1
 
     def fake_prob(self, time: float) -> float | None:
@@ -70,9 +93,10 @@ def save_overlay(
     """Write the source again with boxes, probabilities and a time strip drawn in, whole or not at all.
 
     source: what the report was made from. path: ``.mp4`` for a video (H.264, or MPEG-4 part 2 where PyAV was built
-    without libx264; yuv420p, even sizes, times kept, no sound), ``.png`` for a still. progress: called with the
-    seconds done and the total, if known. sandbox: decode there. Raises InputError where suffix and source don't fit,
-    SourceError where the source can't be read.
+    without libx264; yuv420p, even sizes, no sound), ``.png`` for a still. Times are counted from the start of the file.
+    Where the picture's size changes, the largest is kept, and the others are fitted into it, black around. progress:
+    called with the seconds done and the total, if known. sandbox: decode there. Raises InputError where suffix and
+    source don't fit, SourceError where the source can't be read.
     """
     target = Path(path)
     wanted = ".png" if report.source.kind == "image" else ".mp4"
@@ -82,11 +106,12 @@ def save_overlay(
             f"the overlay of {what} is written as {wanted}, not as {target.name}; give a path ending in {wanted}"
         )
     painter = Painter(report)
-    with open_source(source, sandbox=sandbox) as reader:
+    limits = Limits(**report.settings.get("limits", {}))  # so that a still is as large as it was for the analysis
+    with open_source(source, limits=limits, sandbox=sandbox) as reader:
         if wanted == ".png":
             _save_still(reader, painter, target)
         else:
-            write_video(target, _painted(reader, painter, progress), frame_rate=reader.info.frame_rate)
+            write_video(target, _painted(reader, painter, progress), frame_rate=report.source.frame_rate)
 
 
 class Painter:
@@ -94,20 +119,28 @@ class Painter:
 
     def __init__(self, report: Report) -> None:
         """Sort the report by face once; its strip is drawn on the first frame."""
+        self._origin = report.source.origin_seconds
+        report = from_start(report)
         self._axis: Axis | None = None if report.source.kind == "image" else time_axis(report)
+        self._stage = _Stage(report.source)
         self._faces = tuple(
-            _Face(track, tuple(s for s in report.segments if s.track_id == track.id)) for track in report.tracks
+            _Face(track, tuple(s for s in report.segments if s.track_id == track.id), self._stage)
+            for track in report.tracks
         )
         self._strip: _Strip | None = None
 
     def paint(self, frame: Image, time: float) -> Image:
-        """Return a new (H', W', 3) uint8 RGB picture: the frame, boxes, and the strip below."""
-        picture: Image = frame.copy()
+        """Return a new (H', W', 3) uint8 RGB picture: the frame, boxes, and the strip below.
+
+        time: the frame's own, by the container's clock.
+        """
+        time -= self._origin
+        picture = self._stage.show(frame)
         for face in self._faces:
             self._paint_box(picture, face, time)
         if self._axis is not None:
             if self._strip is None:
-                self._strip = _Strip(self._axis, self._faces, frame.shape[1])
+                self._strip = _Strip(self._axis, self._faces, picture.shape[1])
             picture = np.concatenate([picture, self._strip.at(time)])
         return picture
 
@@ -184,6 +217,6 @@ def _painted(reader: VideoReader, painter: Painter, progress: Progress | None) -
     start, total = reader.info.start_seconds, reader.info.duration_seconds
     for batch in reader.batches(batch_size=_BATCH):
         for frame, time in zip(batch.frames.permute(0, 2, 3, 1).cpu().numpy(), batch.pts_seconds):
-            yield painter.paint(frame, time), time
+            yield painter.paint(frame, time), time - reader.info.origin_seconds
         if progress is not None:
             progress(batch.pts_seconds[-1] - start, total)

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vidguard.render.scale import rgb
+from vidguard.render.start import from_start
 from vidguard.render.timeline import Axis, time_axis
 from vidguard.render.words import clock, decision_words, kind_words, percent, printable, track_words, verdict
 from vidguard.types import Finding, Interval, Report, Segment, Track
@@ -24,6 +25,7 @@ _TONES: Final = {"flagged": "bold red", "undecided": "bold yellow", "clear": "bo
 
 def report_table(report: Report) -> RenderableType:
     """One file's answer: a headline, its reason, a row per face, what to know about the run."""
+    report = from_start(report)
     answer = verdict(report)
     head = Text(printable(report.source.name), style="bold")
     head.append("  ")
@@ -47,8 +49,9 @@ def report_table(report: Report) -> RenderableType:
 def timeline_text(report: Report, truth: Sequence[Interval] | None = None) -> Text:
     """A strip per face: block height and colour are the probability, a space is "not visible", ``?`` "not judged".
 
-    truth: the stretches known to be fake, for a row of their own above the faces.
+    truth: the stretches known to be fake, for a row of their own above the faces; counted from the start of the file.
     """
+    report = from_start(report)
     axis = time_axis(report)
     text = Text(no_wrap=True)
     if truth is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Final
 
+from vidguard.render.start import from_start
 from vidguard.render.timeline import Axis, Lane, curve_runs, draw_lane, mean_face_px, observations_in, time_axis
 from vidguard.render.words import clock, percent
 from vidguard.types import Explanation, Finding, Report, Segment, Thumbnail, Track
@@ -83,6 +84,7 @@ class View:
 
 def build_view(report: Report) -> View:
     """Work out the whole page once."""
+    facts, report = _facts(report), from_start(report)
     axis = time_axis(report)
     segments = _by_track(report, report.segments)
     explanations = _by_track(report, report.explanations)
@@ -108,7 +110,7 @@ def build_view(report: Report) -> View:
             "end": axis.domain.end,
             "faces": [_face_data(track, segments[track.id], pictures[track.id]) for track in report.tracks],
         },
-        facts=_facts(report),
+        facts=facts,
     )
 
 
@@ -210,7 +212,13 @@ def _source_facts(report: Report) -> tuple[tuple[str, str], ...]:
         ("Picture", size),
         ("Container, codec", ", ".join(filter(None, (source.container, source.codec, source.pixel_format))) or None),
         ("Duration", None if source.duration_seconds is None else clock(source.duration_seconds)),
-        ("Starts at", clock(source.start_seconds) if source.start_seconds else None),
+        (
+            "Sizes",
+            ", ".join(f"{s.width} × {s.height} from {clock(s.start - source.origin_seconds)}" for s in source.sizes)
+            or None,
+        ),
+        ("First frame at", clock(delay) if (delay := source.start_seconds - source.origin_seconds) else None),
+        ("Container's clock at the start", clock(source.origin_seconds) if source.origin_seconds else None),
         ("Frame rate", None if source.frame_rate is None else f"{source.frame_rate:.6g} frames/s"),
         ("Rotation", f"{source.rotation_degrees}°" if source.rotation_degrees else None),
         ("Colour", ", ".join(filter(None, (source.color_matrix, source.color_range, source.color_transfer))) or None),

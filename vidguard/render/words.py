@@ -10,6 +10,7 @@ from vidguard.types import KindGuess, Report, Status
 _NO_ANSWER: dict[Status, str] = {
     Status.NO_FACE: "No answer: no face was found",
     Status.TOO_SHORT: "No answer: no face was seen well enough to judge",
+    Status.TOO_BLURRED: "No answer: every face was too small or too blurred to judge",
     Status.UNDECODABLE: "No answer: the picture could not be decoded",
 }
 

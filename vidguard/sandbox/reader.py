@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from math import prod
+from math import isfinite, prod
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,7 +59,8 @@ class SandboxedReader:
         lent: what it may ask to read; released by `close`.
         """
         self.num_frames_decoded = 0
-        self.damaged = False
+        self.end_seconds: float | None = None
+        """When the last frame that was decoded stops being shown."""
         self.layers: tuple[str, ...] = ()
         """What confines the decoder: "seccomp", "landlock", "memory limit 4 GiB"."""
         self._channel = channel
@@ -67,6 +68,7 @@ class SandboxedReader:
         self._limits = limits
         self._device = device
         self._notes: tuple[str, ...] = ()
+        self._troubles: tuple[str, ...] = ()
         self._ended: tuple[str, ...] = ()
         self._taken = False
         self._room: mmap.mmap | None = None
@@ -80,7 +82,8 @@ class SandboxedReader:
             self.layers = tuple(map(str, confined.fields.get("layers", ())))
             self._latest = time.monotonic() + limits.max_work_seconds
             opened = self._expect("opened")
-            self.info = _read_info(opened, lent)
+            if not hasattr(self, "info"):
+                raise self._crash("described no source")
             self.backend = str(opened.fields.get("backend"))
         except BaseException:
             self.close()
@@ -90,6 +93,16 @@ class SandboxedReader:
     def notes(self) -> tuple[str, ...]:
         """What happened on the way, in sentences; grows while frames are read."""
         return self._notes + self._ended
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """Of the notes those that say why not all of the source was seen."""
+        return self._troubles + self._ended
+
+    @property
+    def damaged(self) -> bool:
+        """Whether there are troubles."""
+        return bool(self.troubles)
 
     def batches(self, **settings: Any) -> Iterator[FrameBatch]:
         """Decode and yield as the reader in the child does; see VideoReader."""
@@ -141,7 +154,6 @@ class SandboxedReader:
             except DecoderCrash as crash:
                 if not self._given:
                     raise
-                self.damaged = True
                 self._ended = (f"{crash}; {self._given} frames had been given before",)
                 return
             yield batch
@@ -245,11 +257,17 @@ class SandboxedReader:
     def _update(self, fields: dict[str, Any]) -> None:
         """Take what the reader says of itself, of the right types only."""
         decoded, notes = fields.get("num_frames_decoded"), fields.get("notes")
+        troubles, end = fields.get("troubles"), fields.get("end_seconds")
         if type(decoded) is int and decoded >= self.num_frames_decoded:
             self.num_frames_decoded = decoded
         if isinstance(notes, list):
             self._notes = tuple(str(note)[:_MAX_NOTE_CHARACTERS] for note in notes[:_MAX_NOTES])
-        self.damaged = self.damaged or fields.get("damaged") is True
+        if isinstance(troubles, list):
+            self._troubles = tuple(str(note)[:_MAX_NOTE_CHARACTERS] for note in troubles[:_MAX_NOTES])
+        if type(end) is float and isfinite(end):
+            self.end_seconds = end
+        if "info" in fields:
+            self.info = _read_info(fields["info"], self._lent)
 
     def _crash(self, what: str) -> DecoderCrash:
         """End the decoder."""
@@ -257,9 +275,9 @@ class SandboxedReader:
         return DecoderCrash(f"the process that decodes {self._lent.name} {what}")
 
 
-def _read_info(opened: Message, known: LentFile) -> SourceInfo:
+def _read_info(text: object, known: LentFile) -> SourceInfo:
     try:
-        info = TypeAdapter(SourceInfo).validate_json(str(opened.fields.get("info")))
+        info = TypeAdapter(SourceInfo).validate_json(str(text))
     except ValidationError as error:
         raise DecoderCrash(f"{known.name} was described as no source can be: {error.errors()[0]['msg']}") from error
     # Which file it was isn't the decoder's to say.

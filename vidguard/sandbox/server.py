@@ -30,7 +30,7 @@ from vidguard.sandbox.confine import confine
 from vidguard.sandbox.lent import LentFile, RemoteFile
 from vidguard.types import FrameBatch, SourceInfo
 
-STATE: Final = ("notes", "num_frames_decoded", "damaged")
+STATE: Final = ("notes", "troubles", "num_frames_decoded", "end_seconds")
 """What a reader tells of itself with every message; the parent's reader has the same names."""
 _BEAT_SECONDS: Final = 0.5
 _ORPHAN_CHECK_SECONDS: Final = 1.0
@@ -179,8 +179,7 @@ class _Decoder:
         if len(self._request.descriptors) > 1:
             file = os.fdopen(self._request.descriptors[1], "rb")
         self._reader = opener(LentFile(file, **known), limits=Limits(**asked["limits"]), **asked["arguments"])
-        info = TypeAdapter(SourceInfo).dump_json(self._reader.info).decode()
-        self._send("opened", info=info, backend=self._reader.backend)
+        self._send("opened", backend=self._reader.backend)
 
     def _frames_at(self, times_seconds: list[float]) -> None:
         self._deliver(self._reader.frames_at(times_seconds))
@@ -210,7 +209,10 @@ class _Decoder:
         return answer
 
     def _send(self, kind: str, **fields: Any) -> None:
-        state = {} if self._reader is None else {name: getattr(self._reader, name) for name in STATE}
+        state: dict[str, Any] = {}
+        if self._reader is not None:
+            state = {name: getattr(self._reader, name, None) for name in STATE}
+            state["info"] = TypeAdapter(SourceInfo).dump_json(self._reader.info).decode()
         self._channel.send(kind, **fields, **state)
 
     def _beat(self) -> None:

@@ -20,12 +20,22 @@ from vidguard.config import Limits
 from vidguard.errors import BackendError, InputError
 from vidguard.sandbox import Sandbox
 from vidguard.video.isolated import open_sandboxed
+from vidguard.video.letterbox import Letterbox
 from vidguard.video.reader import VideoReader
 from vidguard.video.sampler import FrameSampler
 from vidguard.video.source import Source
 from vidguard.video.writer import TimedImage, write_picture, write_video
 
-__all__ = ["BACKENDS", "FrameSampler", "TimedImage", "VideoReader", "open_source", "write_picture", "write_video"]
+__all__ = [
+    "BACKENDS",
+    "FrameSampler",
+    "Letterbox",
+    "TimedImage",
+    "VideoReader",
+    "open_source",
+    "write_picture",
+    "write_video",
+]
 
 BACKENDS: Final = ("pyav", "pyav-nvdec", "decord", "pillow")
 _DEFAULT_LIMITS: Final = Limits()
@@ -41,9 +51,10 @@ def open_source(
 ) -> VideoReader:
     """Open a path, bytes or binary file object for reading once; in a child process, where a sandbox is given.
 
-    The rule, where backend is None: a still image, told by content, goes to "pillow"; a video (or an animated GIF or
-    PNG) to "pyav-nvdec" where device is a GPU and to "pyav" otherwise. What the GPU can't decode falls back to "pyav",
-    with a note that says why. Naming a backend forces it. A sandbox has no GPU: its frames are moved to device.
+    The rule, where backend is None: pictures, told by content, go to "pillow": one is a still, several (animated WebP
+    and AVIF, pages of a TIFF or HEIF) are a video. A video (or an animated GIF or PNG, raw MJPEG, an image sequence of
+    HEIF) goes to "pyav-nvdec" where device is a GPU and to "pyav" otherwise. What the GPU can't decode falls back to
+    "pyav", with a note that says why. Naming a backend forces it. A sandbox decodes on the CPU.
 
     Raises SourceError (missing, empty, not a video or image, no video stream), LimitError (larger than limits allow),
     DecoderCrash (the sandbox's child died of it), BackendError (device or backend isn't available, or can't read this
@@ -67,11 +78,11 @@ def open_source(
 
 
 def _open(source: Source, device: torch.device, backend: str | None, limits: Limits) -> VideoReader:
-    from vidguard.video.pillow_reader import is_still_image, open_still
+    from vidguard.video.pillow_reader import is_for_pillow, open_picture
     from vidguard.video.pyav_software import open_software
 
-    if backend == "pillow" or (backend is None and is_still_image(source)):
-        return open_still(source, device, limits)
+    if backend == "pillow" or (backend is None and is_for_pillow(source)):
+        return open_picture(source, device, limits)
     if backend == "decord":
         from vidguard.video.decord_reader import open_decord
 

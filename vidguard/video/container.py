@@ -42,7 +42,9 @@ def open_container(source: Source, limits: Limits, *, hwaccel: HWAccel | None = 
     if hwaccel is not None:
         arguments["hwaccel"] = hwaccel
     try:
-        container: InputContainer = av.open(source.stream(), "r", metadata_errors="replace", **arguments)
+        # Of pictures in a row FFmpeg's probe makes single ones, whose demuxer isn't among ours.
+        kind = "mjpeg" if source.head[:3] == b"\xff\xd8\xff" else None
+        container: InputContainer = av.open(source.stream(), "r", kind, metadata_errors="replace", **arguments)
     except av.FFmpegError as error:
         raise SourceError(_why_not_a_video(source, error)) from error
     # FFmpeg's guesses at missing times come out of order with B-frames; an honest gap is filled by Timeline.
@@ -67,7 +69,7 @@ def decoder_options(limits: Limits) -> dict[str, str]:
 
 
 def choose_stream(container: InputContainer, name: str) -> tuple[VideoStream, tuple[str, ...]]:
-    """Choose the default video stream, of several the one with most pixels, and note the others.
+    """Choose the default video stream that moves, of several the one with most pixels, and note the others.
 
     Cover art isn't a video stream. Raises SourceError where none is left.
     """
@@ -84,7 +86,8 @@ def choose_stream(container: InputContainer, name: str) -> tuple[VideoStream, tu
         )
     chosen = max(
         readable,
-        key=lambda s: (bool(s.disposition & Disposition.default), prod(_size(s)), -s.index),
+        # FFmpeg lists HEIF's still picture as a stream of one frame beside the track that moves.
+        key=lambda s: (s.frames != 1, bool(s.disposition & Disposition.default), prod(_size(s)), -s.index),
     )
     others = [f"{s.index} ({'x'.join(map(str, _size(s)))})" for s in candidates if s is not chosen]
     notes = (f"video stream {chosen.index} was read; ignored: {', '.join(others)}",) if others else ()

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
+from math import prod
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final
@@ -25,19 +26,31 @@ from vidguard.config import Limits
 from vidguard.errors import InputError
 from vidguard.sandbox import Sandbox, SandboxedReader
 from vidguard.types import FrameBatch
-from vidguard.video.container import AV_TIME_BASE, choose_stream, decoder_options, open_container
+from vidguard.video.container import choose_stream, decoder_options, open_container
 from vidguard.video.deinterlace import Deinterlacer
+from vidguard.video.gif import GifClock
 from vidguard.video.isolated import open_sandboxed
 from vidguard.video.limits import check_pixels
-from vidguard.video.picture import Picture, describe, early_end, promised_end_seconds, read_picture, stream_seconds
-from vidguard.video.pillow_reader import PillowReader, is_still_image, open_still
+from vidguard.video.picture import (
+    DEFAULT_FRAME_RATE,
+    Picture,
+    PictureReader,
+    describe,
+    frame_rate,
+)
+from vidguard.video.pillow_reader import PicturesReader, PillowReader, is_for_pillow, open_picture
+from vidguard.video.promise import container_seconds, is_untimed, read_promise, stream_seconds
 from vidguard.video.pyav_software import SoftwareCanvas
+from vidguard.video.reader import counted
+from vidguard.video.recovery import builds_up
 from vidguard.video.source import Source
 
 # Larger pictures are scaled down while they are converted: a face that is worth a look is still larger than its crop.
 _MAX_SIDE_PX: Final = 1920
 # A header's end and the last frame's differ by rounding, sound and what editors cut; the readers allow as much.
 _END_TOLERANCE_SECONDS: Final = 0.5
+_BUILD_UP: Final = "key frames of intra refresh, which build up over several frames, were passed over"
+_HIDDEN: Final = "key frames that an edit list hides were passed over"
 # Whose demuxers jump by an index; the others guess, and miss key frames, or read all the same.
 _INDEXED: Final = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"})
 _DEFAULT_LIMITS: Final = Limits()
@@ -50,11 +63,11 @@ def open_key_frames(
     max_frames: int,
     limits: Limits = _DEFAULT_LIMITS,
     sandbox: Sandbox | None = None,
-) -> KeyFrameReader | PillowReader | SandboxedReader:
+) -> KeyFrameReader | PillowReader | PicturesReader | SandboxedReader:
     """Open a path, bytes or binary file object for a look at no more than max_frames key frames, on the CPU.
 
-    A still image, told by content, is read whole. Raises SourceError and LimitError as `open_source` does, and
-    InputError for fewer than one frame.
+    A still image, told by content, is read whole, of several pictures the first max_frames. Raises SourceError and
+    LimitError as `open_source` does, and InputError for fewer than one frame.
     """
     if max_frames < 1:
         raise InputError(f"max_frames must be at least 1, got {max_frames}")
@@ -63,8 +76,8 @@ def open_key_frames(
         return open_sandboxed(opener, source, sandbox, limits, _CPU, max_frames=max_frames)
     opened = Source(source, limits)
     try:
-        if is_still_image(opened):
-            return open_still(opened, _CPU, limits)
+        if is_for_pillow(opened):
+            return open_picture(opened, _CPU, limits, max_pictures=max_frames)
         container = open_container(opened, limits)
         try:
             return KeyFrameReader(opened, container, max_frames=max_frames, limits=limits)
@@ -97,29 +110,46 @@ class KeyFrameReader:
         context.thread_count = 1  # single pictures gain nothing from threads that must first be started
         self._notes = list(notes)
         self._troubles: Counter[str] = Counter()
+        self._passed_over: Counter[str] = Counter()
+        self._promise = read_promise(source, container, self._stream)
+        self._last_seconds: float | None = None
         self._end_seconds: float | None = None
+        self._pictures = PictureReader(source, self._stream)
+        self._untimed = is_untimed(container)
+        self._hidden: set[int | None] = set()
         self._frames = self._decoded()
         self._first = next(self._frames, None)
-        picture = read_picture(self._stream, self._first)
+        picture = self._pictures.read(self._first)
         check_pixels(source.name, picture.width, picture.height, limits)
         self.info = describe(source, container, self._stream, picture, self._first)
-        self._notes += picture.notes
+        self._notes += (*picture.notes, *self._promise.notes)
+        self._picture = picture
         self._canvas = SoftwareCanvas(_reduced(picture), _CPU)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What happened on the way, in sentences."""
-        return (*self._notes, *(f"{what} ({n} times)" if n > 1 else what for what, n in self._troubles.items()))
+        return (*self._notes, *counted(self._passed_over), *self.troubles)
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """Why not all of the source can be told from its key frames, so far."""
+        return counted(self._troubles)
 
     @property
     def damaged(self) -> bool:
         """Whether anything turned out, so far, to be wrong with the file."""
         return bool(self._troubles)
 
-    def batches(self) -> Iterator[FrameBatch]:
-        """Yield each key frame as a batch of one: (1, 3, H, W) uint8 RGB, upright, at most 1920 px long, on the CPU."""
+    def batches(self, *, batch_size: int = 1) -> Iterator[FrameBatch]:
+        """Yield each key frame as a batch of one, whatever batch_size.
+
+        (1, 3, H, W) uint8 RGB, upright, at most 1920 px long, on the CPU.
+        """
         if self._first is None:
-            self._troubles["no key frame of the video stream could be decoded"] += 1
+            if not self._passed_over:
+                self._troubles["no key frame of the video stream could be decoded"] += 1
+            self._compare_ends()
             return
         first, self._first = self._first, None
         last = float("-inf")
@@ -129,10 +159,11 @@ class KeyFrameReader:
                 self._troubles["key frames without a time, or out of order"] += 1
                 continue
             last = seconds
-            pixels = self._canvas.blank(1)
+            canvas = self._canvas_of(frame)
+            pixels = canvas.blank(1)
             for shown in Deinterlacer().run((frame,)):
-                self._canvas.write(shown, pixels[0])
-            yield FrameBatch(self._canvas.finish(pixels), (seconds,))
+                canvas.write(shown, pixels[0])
+            yield FrameBatch(canvas.finish(pixels), (seconds,))
         self._compare_ends()
 
     def close(self) -> None:
@@ -151,6 +182,14 @@ class KeyFrameReader:
         """Close at the end of a with block."""
         self.close()
 
+    def _canvas_of(self, frame: VideoFrame) -> SoftwareCanvas:
+        picture = self._pictures.read(frame)
+        if picture != self._picture:
+            size_changes = "the picture changes on the way; each key frame is looked at as it is"
+            self._notes += [note for note in (size_changes, *picture.notes) if note not in self._notes]
+            self._picture, self._canvas = picture, SoftwareCanvas(_reduced(picture), _CPU)
+        return self._canvas
+
     def _decoded(self) -> Iterator[VideoFrame]:
         for packet in self._chosen_packets():
             frame = self._decode(packet)
@@ -159,7 +198,9 @@ class KeyFrameReader:
             self.num_frames_decoded += 1
             if frame.is_corrupt:
                 self._troubles["key frames with missing or concealed parts"] += 1
-            if frame.width * frame.height > self._limits.max_pixels:
+            self._pictures.mark(frame)
+            picture = self._pictures.read(frame)
+            if max(frame.width * frame.height, prod(picture.whole_size)) > self._limits.max_pixels:
                 self._troubles[f"key frames of more than max_pixels={self._limits.max_pixels} were left out"] += 1
                 continue
             yield frame
@@ -174,7 +215,10 @@ class KeyFrameReader:
         finally:
             context.flush_buffers()  # after its end is announced, a decoder takes no further packet without it
         if not frames:
-            self._troubles["packets marked as key frames that hold none"] += 1
+            if builds_up(bytes(packet), context):
+                self._passed_over[_BUILD_UP] += 1
+            else:
+                self._troubles["packets marked as key frames that hold none"] += 1
             return None
         frame = frames[0]
         if frame.time_base is None:  # a flushed frame has none
@@ -194,6 +238,8 @@ class KeyFrameReader:
         taken: set[int | None] = set()
         for step in range(self._max_frames):
             packet = next(self._demuxed(seconds * step / self._max_frames), None)
+            if packet is None and self._hidden:
+                break
             if packet is None:
                 self._troubles["parts of the file that its index promises are missing"] += 1
             elif _ticks(packet) not in taken:
@@ -219,13 +265,23 @@ class KeyFrameReader:
         try:
             if start is not None:
                 self._seek(start)
-            for packet in self._container.demux(self._stream):
+            clock = GifClock(self._container)
+            for number, packet in enumerate(self._container.demux(self._stream)):
+                clock.set(packet)
+                if self._untimed and packet.size:
+                    self._count_time(packet, number)
                 ticks = _ticks(packet)
-                if ticks is not None and packet.size and self._stream.time_base is not None:
-                    end = float((ticks + (packet.duration or 0)) * self._stream.time_base)
-                    self._end_seconds = max(end, self._end_seconds or 0.0)
                 if packet.is_corrupt:
                     self._troubles["packets the container marks as corrupt"] += 1
+                if packet.is_discard:
+                    self._passed_over[_HIDDEN] += packet.is_keyframe and ticks not in self._hidden
+                    self._hidden.add(ticks)
+                    continue
+                if ticks is not None and packet.size and self._stream.time_base is not None:
+                    begin = float(ticks * self._stream.time_base)
+                    end = begin + float((packet.duration or 0) * self._stream.time_base)
+                    self._last_seconds = max(begin, self._last_seconds or 0.0)
+                    self._end_seconds = max(end, self._end_seconds or 0.0)
                 if packet.is_keyframe and packet.size:
                     yield packet
         except av.FFmpegError as error:
@@ -236,11 +292,18 @@ class KeyFrameReader:
         assert base is not None  # every stream that demuxes has one
         self._container.seek(round(seconds / base) + (self._stream.start_time or 0), stream=self._stream)
 
+    def _count_time(self, packet: Packet[VideoStream], number: int) -> None:
+        """Elementary streams have no times: a packet's place counts, as in a full pass."""
+        rate = frame_rate(self._stream, None) or DEFAULT_FRAME_RATE
+        assert self._stream.time_base is not None
+        packet.pts = packet.dts = round(number / rate / self._stream.time_base)
+        packet.duration = round(1 / rate / self._stream.time_base)
+
     def _seconds(self) -> float | None:
         """How long the video lasts by its header; the container's word, where the stream says nothing."""
         seconds = stream_seconds(self._stream)
-        if seconds is None and self._container.duration is not None:
-            seconds = self._container.duration / AV_TIME_BASE
+        if seconds is None:
+            seconds = container_seconds(self._container)
         return seconds if seconds is not None and seconds > 0 else None
 
     def _compare_ends(self) -> None:
@@ -248,11 +311,10 @@ class KeyFrameReader:
             self._troubles[f"the pipe was cut after max_bytes={self._limits.max_bytes}"] += 1
         start = self.info.start_seconds
         end = start if self._end_seconds is None else self._end_seconds
-        if early := early_end(promised_end_seconds(self._container, self._stream), start, end):
-            self._troubles[early] += 1
-        seconds = self._seconds()
-        if seconds is not None and end - max(start, 0.0) > seconds + _END_TOLERANCE_SECONDS:
-            self._troubles[f"the video goes on to {end:.2f} s, beyond the {seconds:.2f} s of its header"] += 1
+        self._troubles.update(self._promise.broken(start, end))
+        seconds, last = self._seconds(), self._last_seconds or start
+        if seconds is not None and last - max(start, 0.0) > seconds + _END_TOLERANCE_SECONDS:
+            self._troubles[f"the video goes on to {last:.2f} s, beyond the {seconds:.2f} s of its header"] += 1
 
 
 def _ticks(packet: Packet[VideoStream]) -> int | None:
@@ -263,4 +325,5 @@ def _ticks(packet: Packet[VideoStream]) -> int | None:
 def _reduced(picture: Picture) -> Picture:
     factor = min(1.0, _MAX_SIDE_PX / max(picture.width, picture.height, 1))
     width, height = (max(1, round(side * factor)) for side in (picture.width, picture.height))
-    return replace(picture, width=width, height=height)
+    left, top, right, bottom = (round(side * factor) for side in picture.crop)
+    return replace(picture, width=width, height=height, crop=(left, top, right, bottom))

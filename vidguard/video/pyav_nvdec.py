@@ -97,9 +97,11 @@ class NvdecCanvas:
             luma, chroma = (from_dlpack(plane.__dlpack__()) for plane in raw.planes)
             rgb = nv12_to_rgb(luma, chroma, self._picture.color, bit_depth=_BIT_DEPTHS[pixel_format(raw)])
             rgb = tone_map_to_sdr(rgb, self._picture.color.transfer)
-            if rgb.shape[1:] != out.shape[1:]:
-                rgb = interpolate(rgb[None], size=out.shape[1:], mode="bilinear", antialias=True)[0]
-            out.copy_(to_uint8(rgb))
+            width, height = self._picture.whole_size
+            if rgb.shape[1:] != (height, width):
+                rgb = interpolate(rgb[None], size=(height, width), mode="bilinear", antialias=True)[0]
+            left, top, right, bottom = self._picture.crop
+            out.copy_(to_uint8(rgb[:, top : height - bottom, left : width - right]))
         # The decoder may reuse the surface as soon as the planes are gone: wait until they have been read.
         decoders.synchronize()
 

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Final
 from vidguard.config import Limits
 from vidguard.errors import InputError, LimitError, SourceError
 from vidguard.sandbox import LentFile
+from vidguard.video.limits import option
 
 _HEAD_BYTES: Final = 64
 _CHUNK_BYTES: Final = 1 << 20
@@ -35,9 +36,11 @@ class Stream:
         self.was_cut = False
 
     def read(self, size: int = -1) -> bytes:
-        """Read up to size bytes; b"" at the end."""
+        """Read up to size bytes, all that is left where size is negative; b"" at the end."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(_CHUNK_BYTES), b""))
         if self._head:
-            taken, self._head = (self._head, b"") if size < 0 else (self._head[:size], self._head[size:])
+            taken, self._head = self._head[:size], self._head[size:]
             return taken
         try:
             if self._seekable:
@@ -45,7 +48,7 @@ class Stream:
             if self._left == 0:
                 self.was_cut = self.was_cut or bool(self._file.read(1))
                 return b""
-            data = self._file.read(self._left if size < 0 else min(size, self._left))
+            data = self._file.read(min(size, self._left))
         except OSError as error:
             raise SourceError(f"reading {self._name} failed: {error}") from error
         self._left -= len(data)
@@ -83,6 +86,7 @@ class Source:
         self.size_bytes: int | None = None
         self.sha256: str | None = None
         self._stream: Stream | None = None
+        self._held_was_cut = False
         if isinstance(given, (str, Path)):
             self.path = _regular_file(given)
             self.name = _shown_name(self.path)
@@ -109,7 +113,7 @@ class Source:
             if self.size_bytes > self._limits.max_bytes:
                 raise LimitError(
                     f"{self.name} has {self.size_bytes} bytes, more than max_bytes={self._limits.max_bytes}; "
-                    "raise the limit or pass a smaller file"
+                    f"raise the limit ({option('max_bytes')} of vidguard analyze) or pass a smaller file"
                 )
             self.sha256 = self.sha256 or _sha256(self._file)
             self._file.seek(0)
@@ -130,6 +134,30 @@ class Source:
         )
         return self._stream
 
+    def hold(self) -> None:
+        """Keep all that a pipe gives, up to max_bytes, so that it can seek: pictures are read back and forth."""
+        if self.seekable:
+            return
+        stream = self.stream()
+        kept = io.BytesIO()
+        while chunk := stream.read(_CHUNK_BYTES):
+            kept.write(chunk)
+        self._held_was_cut = stream.was_cut
+        self._file, self.seekable = kept, True
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Look at bytes in the middle, for who reads a stream unnoticed; of a pipe only its first ones are there."""
+        if not self.seekable:
+            return self.head[offset : offset + size]
+        before = self._file.tell()
+        try:
+            self._file.seek(offset)
+            return self._file.read(size)
+        except (OSError, OverflowError) as error:
+            raise SourceError(f"reading {self.name} failed: {error}") from error
+        finally:
+            self._file.seek(before)
+
     def lend(self) -> LentFile:
         """Give what another process reads in this one's place, by its own Source with the same limits; ends with it."""
         # a byte beyond max_bytes, by which the other one sees that a pipe goes on
@@ -142,7 +170,7 @@ class Source:
     @property
     def was_cut(self) -> bool:
         """Tell whether a pipe went on beyond max_bytes."""
-        return self._stream is not None and self._stream.was_cut
+        return self._held_was_cut or (self._stream is not None and self._stream.was_cut)
 
     def close(self) -> None:
         """Close what was opened here; the caller's file object stays open."""

@@ -46,9 +46,7 @@ def _encode(output: Any, images: Iterable[TimedImage], crf: int | None, frame_ra
         even = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         if stream is None:
             stream = _add_stream(output, even, crf, frame_rate)
-        image = av.VideoFrame.from_ndarray(even, format="rgb24").reformat(
-            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
-        )
+        image = to_yuv(even)
         image.pts, image.time_base = round(seconds / _TIME_BASE), _TIME_BASE
         output.mux(stream.encode(image))
     if stream is None:
@@ -56,6 +54,13 @@ def _encode(output: Any, images: Iterable[TimedImage], crf: int | None, frame_ra
             f"not one frame of the source could be decoded, so there is nothing to write to {output.name}"
         )
     output.mux(stream.encode())
+
+
+def to_yuv(picture: NDArray[np.uint8]) -> av.VideoFrame:
+    """Convert (H, W, 3) uint8 RGB of even sides to yuv420p: BT.709, limited range."""
+    return av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
+        format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1
+    )
 
 
 def _add_stream(output: Any, picture: NDArray[np.uint8], crf: int | None, frame_rate: float | None) -> Any:

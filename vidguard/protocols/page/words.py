@@ -13,6 +13,7 @@ NONE: Final = "–"
 STATUS_WORDS: Final = {
     "no_face": "no face was found",
     "too_short": "no face was seen well enough to judge",
+    "too_blurred": "every face was too small or too blurred to judge",
     "undecodable": "the picture could not be decoded",
     "error": "the detector failed",
 }

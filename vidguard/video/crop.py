@@ -1,0 +1,116 @@
+"""The part of the picture that a container says is to be shown: `clap` in MP4 and MOV, PixelCrop in Matroska.
+
+FFmpeg reads both and leaves them to the player; PyAV hands neither on. A pipe, which can't be read ahead, has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from struct import unpack
+from typing import Final
+
+from av.video.stream import VideoStream
+
+from vidguard.video.source import Source
+
+Crop = tuple[int, int, int, int]
+"""Columns and rows cut off at the left, the top, the right and the bottom, in pixels as stored."""
+NO_CROP: Final[Crop] = (0, 0, 0, 0)
+# Counts of what a file may claim, so that a hostile one can't keep us.
+_MAX_PARTS: Final = 10_000
+_SAMPLE_ENTRY_BYTES: Final = 78  # of a VisualSampleEntry, ISO 14496-12, before its boxes
+_EBML_HEADER, _SEGMENT, _TRACKS, _TRACK, _VIDEO = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE, 0xE0
+_PIXEL_CROPS: Final = (0x54CC, 0x54BB, 0x54DD, 0x54AA)
+
+
+def read_crop(source: Source, stream: VideoStream, width: int, height: int) -> Crop:
+    """Read it off the header; one that leaves nothing of width x height pixels, or isn't there, cuts nothing."""
+    name = stream.container.format.name
+    if not source.seekable or not name.startswith(("mov", "matroska")):
+        return NO_CROP
+    crop = _of_mov(source, stream, width, height) if name.startswith("mov") else _of_matroska(source, stream)
+    left, top, right, bottom = crop
+    return crop if min(crop) >= 0 and left + right < width and top + bottom < height else NO_CROP
+
+
+def _of_mov(source: Source, stream: VideoStream, width: int, height: int) -> Crop:
+    whole = (0, source.size_bytes or 0)
+    for _, moov, moov_end in _boxes(source, *whole, b"moov"):
+        for _, trak, trak_end in _boxes(source, moov, moov_end, b"trak"):
+            for _, tkhd, _ in _boxes(source, trak, trak_end, b"tkhd"):
+                at = tkhd + (20 if source.read_at(tkhd, 1) == b"\1" else 12)
+                if int.from_bytes(source.read_at(at, 4), "big") == stream.id:
+                    return _of_track(source, trak, trak_end, width, height)
+    return NO_CROP
+
+
+def _of_track(source: Source, at: int, end: int, width: int, height: int) -> Crop:
+    for kind in (b"mdia", b"minf", b"stbl", b"stsd"):
+        _, at, end = next(_boxes(source, at, end, kind), (b"", end, end))
+    _, at, end = next(_boxes(source, at + 8, end), (b"", end, end))
+    _, at, end = next(_boxes(source, at + _SAMPLE_ENTRY_BYTES, end, b"clap"), (b"", end, end))
+    if end - at < 32:
+        return NO_CROP
+    values = unpack(">IIIIiIiI", source.read_at(at, 32))
+    if 0 in values[1::2]:
+        return NO_CROP
+    wide, high, across, down = (Fraction(a, b) for a, b in zip(values[::2], values[1::2]))
+    left, top = (width - wide) / 2 + across, (height - high) / 2 + down
+    return int(left), int(top), int(width - wide - left), int(height - high - top)
+
+
+def _boxes(source: Source, at: int, end: int, kind: bytes | None = None) -> Iterator[tuple[bytes, int, int]]:
+    """Boxes between two offsets of an ISO file, of one kind or of all: kind, where the content begins and ends."""
+    for _ in range(_MAX_PARTS):
+        head = source.read_at(at, 16) if at + 8 <= end else b""
+        if len(head) < 8:
+            return
+        size, begin = int.from_bytes(head[:4], "big"), at + 8
+        if size == 1:
+            size, begin = int.from_bytes(head[8:], "big"), at + 16
+        elif size == 0:
+            size = end - at
+        if at + size < begin:
+            return
+        if kind in (None, head[4:8]):
+            yield head[4:8], begin, min(at + size, end)
+        at += size
+
+
+def _of_matroska(source: Source, stream: VideoStream) -> Crop:
+    end = source.size_bytes or 0
+    for _, segment, segment_end in _elements(source, 0, end, _SEGMENT):
+        for _, tracks, tracks_end in _elements(source, segment, segment_end, _TRACKS):
+            listed = list(_elements(source, tracks, tracks_end, _TRACK))
+            if stream.index >= len(listed):
+                return NO_CROP
+            for _, video, video_end in _elements(source, *listed[stream.index][1:], _VIDEO):
+                found = {
+                    name: int.from_bytes(source.read_at(at, min(stop - at, 8)), "big")
+                    for name, at, stop in _elements(source, video, video_end)
+                    if name in _PIXEL_CROPS
+                }
+                left, top, right, bottom = (found.get(name, 0) for name in _PIXEL_CROPS)
+                return left, top, right, bottom
+            return NO_CROP
+    return NO_CROP
+
+
+def _elements(source: Source, at: int, end: int, kind: int | None = None) -> Iterator[tuple[int, int, int]]:
+    """Elements between two offsets of an EBML file, of one kind or of all: kind, where the content begins and ends."""
+    for _ in range(_MAX_PARTS):
+        head = source.read_at(at, 12) if at + 2 <= end else b""
+        name_length = 9 - head[0].bit_length() if head else 9
+        if name_length > 4 or len(head) <= name_length:
+            return
+        size_length = 9 - head[name_length].bit_length()
+        if size_length > 8:
+            return
+        name, begin = int.from_bytes(head[:name_length], "big"), at + name_length + size_length
+        mask = (1 << 7 * size_length) - 1
+        size = int.from_bytes(head[name_length : name_length + size_length], "big") & mask
+        stop = end if size == mask else min(begin + size, end)  # all ones: a size that isn't known, as in live WebM
+        if kind in (None, name):
+            yield name, begin, stop
+        at = stop
