@@ -45,7 +45,11 @@ def _require(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a source may ask of this machine before decoding starts; beyond it, LimitError."""
+    """What a source may ask of this machine.
+
+    What its header tells of too much bytes, pixels, seconds or streams is a LimitError before decoding starts. Beyond
+    the others the analysis ends with what it has by then, PARTIAL, and says so.
+    """
 
     max_bytes: int = 8 * 1024**3
     max_pixels: int = 8192 * 4608
@@ -58,10 +62,20 @@ class Limits:
     """A longer source is refused by its header, or cut (PARTIAL) where the header didn't tell."""
     max_streams: int = 64
 
+    max_frames: int = 5_000_000
+    """Decoded, looked at or not: six hours have 2.6 million at 120 a second."""
+    max_tracks: int = 10_000
+    """Of faces in a report; a film of two hours that cuts every three seconds between two people has half of it."""
+    max_work_seconds: float = 24 * 3600.0
+    """Time an analysis may take: on two cores the longest source that is allowed takes less."""
+    max_stall_seconds: float = 60.0
+    """A decoder in a sandbox that gives no frame for so long is ended; the slowest frames known take a few seconds."""
+    max_decoder_bytes: int = 6 * 1024**3
+    """Memory of a decoder in a sandbox: enough for 8K at 10 bits on sixteen threads, and a batch of it."""
+
     def __post_init__(self) -> None:
         """Refuse limits that allow nothing, and infinite ones, which JSON can't carry."""
-        values = (self.max_bytes, self.max_pixels, self.max_still_pixels, self.max_seconds, self.max_streams)
-        _require(all(math.isfinite(v) and v > 0 for v in values), "limits must be positive and finite")
+        _require(all(math.isfinite(v) and v > 0 for v in asdict(self).values()), "limits must be positive and finite")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,10 @@ class LimitError(SourceError):
     """The source is larger (pixels, seconds, bytes, streams) than the limits in force allow."""
 
 
+class DecoderCrash(SourceError):
+    """A decoder in a child process died, hung or broke its limits before it had given anything."""
+
+
 class BackendError(VidguardError):
     """The requested reader or device isn't available here."""
 

@@ -33,9 +33,11 @@ class StandInDetector:
 
     def __init__(self) -> None:
         self.calls: list[tuple[object, str | None]] = []
+        self.sandboxes: list[object] = []
 
-    def analyze(self, source, *, backend=None, progress=None):
+    def analyze(self, source, *, backend=None, progress=None, sandbox=None):
         self.calls.append((source, backend))
+        self.sandboxes.append(sandbox)
         content = source.read_bytes() if isinstance(source, Path) else source.read()
         name = source.name if isinstance(source, Path) else "<file object>"
         progress(1.0, 20.0)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from vidguard.sandbox import Sandbox
 from vidguard.types import Report
 
 
@@ -219,6 +220,16 @@ def test_wrong_usage_is_2_before_anything_is_analysed(command, tmp_path, options
     assert code == 2
     assert "Traceback" not in err
     assert not command.detector.calls
+
+
+def test_sources_are_decoded_in_a_sandbox_unless_told_not_to(command, tmp_path):
+    clip = make(tmp_path, b"real")
+    assert command("analyze", clip)[0] == 0
+    assert command("analyze", clip, "--no-sandbox")[0] == 0
+    assert [type(sandbox) for sandbox in command.detector.sandboxes] == [Sandbox, type(None)]
+    code, _, err = command("analyze", clip, "--backend", "pyav-nvdec")
+    assert code == 2
+    assert "--no-sandbox" in err
 
 
 def test_an_unknown_backend_is_refused_before_weights_are_loaded(command, tmp_path):

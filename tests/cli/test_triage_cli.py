@@ -17,7 +17,7 @@ from vidguard.weights import TriagePlan, TriagePoint, find_weights, read_passpor
 def triage(command):
     """The command, whose detector has the points 0.01 and 0.02 of fakes."""
 
-    def look(path, *, misses, of):
+    def look(path, *, misses, of, sandbox=None):
         content = path.read_bytes()
         if content == b"broken":
             raise SourceError("no video stream in it")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from vidguard.detector import Detector
+    from vidguard.sandbox import Sandbox
     from vidguard.types import Report
 
 FLAGGED, FAILED = 1, 3
@@ -101,6 +102,13 @@ def analyze(
         bool,
         typer.Option("--explain", help="Say of each finding which part of the face and which encoders it rests on."),
     ] = False,
+    sandbox: Annotated[
+        bool,
+        typer.Option(
+            "--sandbox/--no-sandbox",
+            help="Decode in a child process that can reach nothing but its source; without it, in this one.",
+        ),
+    ] = True,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0, not 1, when a source is flagged.")] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress bar and no table; errors still show.")
@@ -113,7 +121,7 @@ def analyze(
     """
     if STDIN in sources and len(sources) > 1:
         raise typer.BadParameter("- (standard input) stands alone", param_hint="SOURCE")
-    _check_backend(backend)
+    _check_backend(backend, sandbox)
     found = Expanded((), (), (), (), False) if sources == [STDIN] else expand(sources)
     outputs = Outputs(json, html, overlay, found.files, found.several)
     outputs.check()
@@ -125,14 +133,24 @@ def analyze(
     for problem in found.problems:
         complain(problem)
     if found.files or sources == [STDIN]:
-        detector = _load(weights, device, config)
-        _Run(detector, config, backend, outputs, found.files, explain, quiet, context.obj.debug, tally).all()
+        with ready_sandbox(sandbox) as ready:
+            detector = _load(weights, device, config)
+            _Run(detector, config, backend, ready, outputs, found.files, explain, quiet, context.obj.debug, tally).all()
     raise typer.Exit(tally.exit_code(exit_zero=exit_zero))
 
 
-def _check_backend(name: str | None) -> None:
+def ready_sandbox(wanted: bool) -> AbstractContextManager[Sandbox | None]:
+    """A sandbox that loads beside this process, or none."""
+    from vidguard.sandbox import Sandbox
+
+    return Sandbox() if wanted else nullcontext()
+
+
+def _check_backend(name: str | None, sandbox: bool) -> None:
     if name is None:
         return
+    if name == "pyav-nvdec" and sandbox:
+        raise typer.BadParameter("pyav-nvdec decodes in this process; add --no-sandbox", param_hint="--backend")
     from vidguard.video import BACKENDS
 
     if name not in BACKENDS:
@@ -163,6 +181,7 @@ class _Run:
     detector: Detector
     config: AnalysisConfig
     backend: str | None
+    sandbox: Sandbox | None
     outputs: Outputs
     files: tuple[Path, ...]
     explain: bool
@@ -191,9 +210,9 @@ class _Run:
         self.outputs.require_free(file)
         with _opened(file, self.config.limits.max_bytes) as source:
             with progress_bar(_name(file) + position, quiet=self.quiet) as progress:
-                report = self.detector.analyze(source, backend=self.backend, progress=progress)
+                report = self.detector.analyze(source, backend=self.backend, progress=progress, sandbox=self.sandbox)
                 if self.explain:
-                    report = self.detector.explain(source, report)
+                    report = self.detector.explain(source, report, sandbox=self.sandbox)
             self.outputs.write_reports(report, file)
             self._count(report, file)
             if not self.quiet:
@@ -224,7 +243,7 @@ class _Run:
         if not isinstance(source, Path):
             source.seek(0)
         with progress_bar(f"drawing {_name(file)}", quiet=self.quiet) as progress:
-            save_overlay(source, report, path, progress=progress)
+            save_overlay(source, report, path, progress=progress, sandbox=self.sandbox)
 
     def _fail(self, file: Path | None, why: str) -> None:
         self.tally.failed += 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from vidguard.cli.analyze import ready_sandbox
 from vidguard.cli.limits import DEFAULTS, MaxBytes, MaxPixels, MaxSeconds, MaxStillPixels, MaxStreams
 from vidguard.cli.sources import expand
 from vidguard.cli.terminal import complain, defect, note, out
@@ -17,6 +18,7 @@ from vidguard.text import printable
 
 if TYPE_CHECKING:
     from vidguard.detector import Detector
+    from vidguard.sandbox import Sandbox
 
 CHECK, FAILED = 1, 3
 EPILOG: Final = """
@@ -54,6 +56,13 @@ def triage(
     device: Annotated[
         str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:N.  [default: a GPU if there is one]")
     ] = None,
+    sandbox: Annotated[
+        bool,
+        typer.Option(
+            "--sandbox/--no-sandbox",
+            help="Decode in a child process that can reach nothing but its source; without it, in this one.",
+        ),
+    ] = True,
     max_pixels: MaxPixels = DEFAULTS.max_pixels,
     max_still_pixels: MaxStillPixels = DEFAULTS.max_still_pixels,
     max_seconds: MaxSeconds = DEFAULTS.max_seconds,
@@ -75,28 +84,29 @@ def triage(
         complain(problem)
     failed, to_check = len(found.problems), 0
     if found.files:
-        import vidguard  # torch comes with it: not before the arguments are known to be good
-        from vidguard.detector.triage import choose_point
+        with ready_sandbox(sandbox) as ready:
+            import vidguard  # torch comes with it: not before the arguments are known to be good
+            from vidguard.detector.triage import choose_point
 
-        detector = vidguard.load(weights, device=device, config=AnalysisConfig(limits=limits))
-        choose_point(detector.passport, misses, of)  # a point that isn't there is told once, not for every file
-        for file in found.files:
-            try:
-                to_check += _one(detector, file, misses, of, as_json)
-            except VidguardError as error:
-                failed += 1
-                complain(f"{file}: {error}")
-            except Exception as error:  # one upload that finds a defect must not take the others down
-                if context.obj.debug:
-                    raise
-                failed += 1
-                complain(f"{file}: {defect(error)}")
+            detector = vidguard.load(weights, device=device, config=AnalysisConfig(limits=limits))
+            choose_point(detector.passport, misses, of)  # a point that isn't there is told once, not for every file
+            for file in found.files:
+                try:
+                    to_check += _one(detector, file, misses, of, as_json, ready)
+                except VidguardError as error:
+                    failed += 1
+                    complain(f"{file}: {error}")
+                except Exception as error:  # one upload that finds a defect must not take the others down
+                    if context.obj.debug:
+                        raise
+                    failed += 1
+                    complain(f"{file}: {defect(error)}")
     raise typer.Exit(FAILED if failed else CHECK if to_check else 0)
 
 
-def _one(detector: Detector, file: Path, misses: float, of: str, as_json: bool) -> bool:
+def _one(detector: Detector, file: Path, misses: float, of: str, as_json: bool, sandbox: Sandbox | None) -> bool:
     """Look at one file and print the answer; tells whether it is to be analysed."""
-    answer = detector.triage(file, misses=misses, of=of)
+    answer = detector.triage(file, misses=misses, of=of, sandbox=sandbox)
     if as_json:
         sys.stdout.write(answer.to_json(indent=None) + "\n")
         sys.stdout.flush()

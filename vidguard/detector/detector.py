@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import wraps
@@ -19,7 +20,7 @@ from torch import Tensor
 
 import vidguard._version as version
 from vidguard.calibration import Band
-from vidguard.config import AnalysisConfig
+from vidguard.config import AnalysisConfig, Limits
 from vidguard.detector.analysis import Analysis
 from vidguard.detector.explain import explain
 from vidguard.detector.judge import load_judge
@@ -29,6 +30,7 @@ from vidguard.detector.triage import Triage, choose_point, examine, quick_detect
 from vidguard.detector.verdict import decide, video_logit
 from vidguard.errors import BackendError, InputError
 from vidguard.faces import FaceDetector
+from vidguard.sandbox import Sandbox
 from vidguard.segments import merge_findings, union
 from vidguard.text import printable
 from vidguard.types import (
@@ -129,47 +131,69 @@ class Detector:
         _LOG.debug("weights %s (%s…) loaded on %s", entry.name, self.weights.sha256[:12], self.device)
 
     @_logged
-    def analyze(self, source: Source, *, backend: str | None = None, progress: Progress | None = None) -> Report:
+    def analyze(
+        self,
+        source: Source,
+        *,
+        backend: str | None = None,
+        progress: Progress | None = None,
+        sandbox: Sandbox | None = None,
+    ) -> Report:
         """Analyse a video or still image: a path, its bytes, or a binary file object.
 
         backend: "pyav", "pyav-nvdec", "decord" or "pillow"; None chooses by content and device. progress is called with
-        (seconds done, seconds in all or None). Raises SourceError (LimitError too) where there is nothing to analyse,
-        and BackendError when the backend isn't available; anything in between is a Status of the report.
+        (seconds done, seconds in all or None). sandbox: decode there, in software; the engine's notes say what confines
+        it. Raises SourceError (LimitError and DecoderCrash too) where there is nothing to analyse, and BackendError
+        when the backend isn't available; anything in between is a Status of the report.
         """
-        with open_source(source, device=self.device, backend=backend, limits=self.config.limits) as reader:
+        limits = self.config.limits
+        began = time.monotonic()
+        with open_source(source, device=self.device, backend=backend, limits=limits, sandbox=sandbox) as reader:
             if reader.info.kind == "image":
-                return self._analyze_still(reader)
+                return _noted(self._analyze_still(reader), sandbox)
             analysis = self._start(keep_history=True)
             segments: list[Segment] = []
+            cut = None
             for batch in reader.batches(frames_per_second=self.config.frames_per_second):
+                if cut is not None:
+                    break
                 segments += analysis.push(batch)
+                cut = _beyond(limits, reader.num_frames_decoded, len(analysis.records), time.monotonic() - began)
                 if progress is not None:
                     progress(batch.pts_seconds[-1] - reader.info.start_seconds, reader.info.duration_seconds)
+            else:
+                cut = None  # it came to its end all the same
             segments += analysis.finish(reader.end_seconds)
             if analysis.still is not None:
-                return self._still_report(reader, analysis.still, _ONE_FRAME_NOTE, analysis.seconds)
-            return self._report(reader, analysis, segments)
+                answer = self._still_report(reader, analysis.still, _ONE_FRAME_NOTE, analysis.seconds)
+            else:
+                answer = self._report(reader, analysis, segments, cut)
+            return _noted(answer, sandbox)
 
-    def explain(self, source: Source, report: Report) -> Report:
+    def explain(self, source: Source, report: Report, *, sandbox: Sandbox | None = None) -> Report:
         """The report of `analyze` on the same source, with explanations of its most suspicious findings.
 
-        Decodes the source again up to the last of them. Raises as `analyze` does, and InputError for a report of other
-        weights.
+        Decodes the source again up to the last of them, in the sandbox if there is one. Raises as `analyze` does, and
+        InputError for a report of other weights.
         """
-        return explain(self, source, report)
+        return explain(self, source, report, sandbox=sandbox)
 
     @_logged
-    def triage(self, source: Source, *, misses: float = 0.01, of: str = "fakes") -> Triage:
+    def triage(
+        self, source: Source, *, misses: float = 0.01, of: str = "fakes", sandbox: Sandbox | None = None
+    ) -> Triage:
         """Look at a few key frames only: is the whole analysis needed?
 
         misses and of choose one of the weights' operating points: the share that may be cleared wrongly, of all "fakes"
-        or of those "found", which `analyze` would flag. Raises SourceError (LimitError too) where there is nothing to
-        look at, and WeightsError where the weights have no such point.
+        or of those "found", which `analyze` would flag. sandbox: decode there. Raises SourceError (LimitError and
+        DecoderCrash too) where there is nothing to look at, and WeightsError where the weights have no such point.
         """
         point, max_frames = choose_point(self.passport, misses, of)
         faces = quick_detector(self._face_detector)
-        with open_key_frames(source, max_frames=max_frames, limits=self.config.limits) as reader:
-            return examine(reader, self.judge, faces, point, weights=self.weights, min_detail=self.config.min_detail)
+        detail, limits = self.config.min_detail, self.config.limits
+        with open_key_frames(source, max_frames=max_frames, limits=limits, sandbox=sandbox) as reader:
+            answer = examine(reader, self.judge, faces, point, weights=self.weights, min_detail=detail)
+        return answer if sandbox is None else replace(answer, notes=(*answer.notes, sandbox.note))
 
     def stream(self, frames: Iterable[TimedFrame | FrameBatch]) -> Iterator[Segment]:
         """Judge frames as they arrive; yields each segment as soon as nothing later can change it.
@@ -245,7 +269,8 @@ class Detector:
             decision=self._decision(rule.frame if rule else None, fake_prob, tracks, complete=not troubles),
         )
 
-    def _report(self, reader: VideoReader, analysis: Analysis, segments: list[Segment]) -> Report:
+    def _report(self, reader: VideoReader, analysis: Analysis, segments: list[Segment], cut: str | None) -> Report:
+        """cut: the limit that ended the analysis early."""
         records = [analysis.records[i] for i in sorted(analysis.records)]
         tracks = tuple(record.track() for record in records)
         calibration = self.passport.calibration
@@ -253,13 +278,15 @@ class Detector:
         logit = video_logit(judged, calibration.video_genuine, calibration.video_reading.share)
         fake_prob = None if logit is None else probability(calibration.video, logit)
         troubles = _troubles(reader, analysis.num_faces_left_out)
-        status = _status(analysis.frames_analysed, tracks, logit, complete=not troubles)
         notes = analysis.notes
+        if cut is not None:
+            troubles, notes = (cut, *troubles), (*notes, cut)
+        status = _status(analysis.frames_analysed, tracks, logit, complete=not troubles)
         ordered = tuple(sorted(segments, key=lambda s: (s.track_id, s.start)))
         return Report(
             status=status,
             fake_prob=fake_prob,
-            explanation=_explain(status, tracks, troubles, *notes),
+            explanation=_explain(status, tracks, troubles, *analysis.notes),
             source=reader.info,
             coverage=Coverage(
                 num_frames_decoded=reader.num_frames_decoded,
@@ -314,6 +341,20 @@ class Detector:
             reader=reader.backend,
             notes=tuple(reader.notes) + notes,
         )
+
+
+def _noted(report: Report, sandbox: Sandbox | None) -> Report:
+    if sandbox is None:
+        return report
+    return replace(report, engine=replace(report.engine, notes=(*report.engine.notes, sandbox.note)))
+
+
+def _beyond(limits: Limits, num_frames: int, num_tracks: int, seconds: float) -> str | None:
+    """Say which limit an analysis has passed, if any."""
+    for reached, name in ((num_frames, "max_frames"), (num_tracks, "max_tracks"), (seconds, "max_work_seconds")):
+        if reached > getattr(limits, name):
+            return f"the analysis was ended after {name}={getattr(limits, name):g}"
+    return None
 
 
 def _status(num_frames: int, tracks: tuple[Track, ...], score: float | None, *, complete: bool) -> Status:

@@ -17,6 +17,7 @@ from vidguard.encoders import CROP, ENCODERS, prepare_crops
 from vidguard.errors import InputError
 from vidguard.faces import align_crops, template_landmarks
 from vidguard.forge.regions import region_outline
+from vidguard.sandbox import Sandbox
 from vidguard.types import Explanation, Finding, Observation, Report
 from vidguard.video import open_source
 
@@ -34,7 +35,7 @@ Frame = Tensor
 """(1, 3, H, W) uint8 RGB."""
 
 
-def explain(detector: Detector, source: Source, report: Report) -> Report:
+def explain(detector: Detector, source: Source, report: Report, *, sandbox: Sandbox | None = None) -> Report:
     """The same report with `explanations` of its most suspicious findings, at most `FINDINGS`.
 
     source: what the report was made from; a file object is read from its start. Each finding's most suspicious frame is
@@ -51,7 +52,7 @@ def explain(detector: Detector, source: Source, report: Report) -> Report:
         return report
     chosen = sorted(report.findings, key=lambda f: -f.peak_fake_prob)[:FINDINGS]
     peaks = [(finding, _peak(report, finding)) for finding in chosen]
-    frames = dict(_frames(detector, source, report, {seen.time for _, seen in peaks}))
+    frames = dict(_frames(detector, source, report, {seen.time for _, seen in peaks}, sandbox))
     found = [
         _explanation(detector.judge, finding.track_id, seen, frames[seen.time])
         for finding, seen in peaks
@@ -67,12 +68,14 @@ def _peak(report: Report, finding: Finding) -> Observation:
     return max(inside, key=lambda o: -1.0 if o.fake_prob is None else o.fake_prob)
 
 
-def _frames(detector: Detector, source: Source, report: Report, times: set[float]) -> Iterator[tuple[float, Frame]]:
+def _frames(
+    detector: Detector, source: Source, report: Report, times: set[float], sandbox: Sandbox | None
+) -> Iterator[tuple[float, Frame]]:
     """The frames shown at these times, decoded again as the analysis decoded them."""
     if hasattr(source, "seek"):
         source.seek(0)
-    backend = report.engine.reader
-    with open_source(source, device=detector.device, backend=backend, limits=detector.config.limits) as reader:
+    backend, limits = report.engine.reader, detector.config.limits
+    with open_source(source, device=detector.device, backend=backend, limits=limits, sandbox=sandbox) as reader:
         report.require_source(reader.info)
         still = reader.info.kind == "image"
         rate = None if still else report.settings["frames_per_second"]

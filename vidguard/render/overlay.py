@@ -22,6 +22,7 @@ from vidguard.render.scale import rgb
 from vidguard.render.start import from_start
 from vidguard.render.timeline import WIDTH, Axis, time_axis
 from vidguard.render.words import clock, percent
+from vidguard.sandbox import Sandbox
 from vidguard.types import BoxXyxyPx, Interval, Observation, PictureSize, Report, Segment, SourceInfo, Track
 from vidguard.video import Letterbox, TimedImage, VideoReader, open_source, write_picture, write_video
 
@@ -82,15 +83,21 @@ class _Face:
 
 
 def save_overlay(
-    source: str | Path | bytes | BinaryIO, report: Report, path: str | Path, *, progress: Progress | None = None
+    source: str | Path | bytes | BinaryIO,
+    report: Report,
+    path: str | Path,
+    *,
+    progress: Progress | None = None,
+    sandbox: Sandbox | None = None,
 ) -> None:
     """Write the source again with boxes, probabilities and a time strip drawn in, whole or not at all.
 
     source: what the report was made from. path: ``.mp4`` for a video (H.264, or MPEG-4 part 2 where PyAV was built
     without libx264; yuv420p, even sizes, no sound), ``.png`` for a still. Times are counted from the start of the file.
     Where the picture's size changes, the largest is kept, and the others are fitted into it, black around. progress:
-    called with the seconds done and the total, if known. Raises InputError where suffix and source don't fit or the
-    source is another than the report's, SourceError where it can't be read, OutputError where path can't be written.
+    called with the seconds done and the total, if known. sandbox: decode there. Raises InputError where suffix and
+    source don't fit or the source is another than the report's, SourceError where it can't be read, OutputError where
+    path can't be written.
     """
     target = Path(path)
     wanted = ".png" if report.source.kind == "image" else ".mp4"
@@ -101,7 +108,7 @@ def save_overlay(
         )
     painter = Painter(report)
     limits = Limits(**report.settings.get("limits", {}))  # so that a still is as large as it was for the analysis
-    with open_source(source, limits=limits) as reader:
+    with open_source(source, limits=limits, sandbox=sandbox) as reader:
         report.require_source(reader.info)
         if wanted == ".png":
             _save_still(reader, painter, target)

@@ -19,8 +19,10 @@ import torch
 
 from vidguard.config import Limits
 from vidguard.errors import BackendError, InputError
+from vidguard.sandbox import Sandbox
 from vidguard.text import printable
 from vidguard.video.guard import guarded, reading
+from vidguard.video.isolated import open_sandboxed
 from vidguard.video.letterbox import Letterbox
 from vidguard.video.reader import VideoReader
 from vidguard.video.sampler import FrameSampler
@@ -49,22 +51,28 @@ def open_source(
     device: torch.device | str = "cpu",
     backend: str | None = None,
     limits: Limits = _DEFAULT_LIMITS,
+    sandbox: Sandbox | None = None,
 ) -> VideoReader:
-    """Open a path, bytes or binary file object for reading once.
+    """Open a path, bytes or binary file object for reading once; in a child process, where a sandbox is given.
 
     The rule, where backend is None: pictures, told by content, go to "pillow": one is a still, several (animated WebP
     and AVIF, pages of a TIFF or HEIF) are a video. A video (or an animated GIF or PNG, raw MJPEG, an image sequence of
     HEIF) goes to "pyav-nvdec" where device is a GPU and to "pyav" otherwise. What the GPU can't decode falls back to
-    "pyav", with a note that says why. Naming a backend forces it.
+    "pyav", with a note that says why. Naming a backend forces it. A sandbox decodes on the CPU.
 
     Raises SourceError (missing, empty, not a video or image, no video stream), LimitError (larger than limits allow),
-    BackendError (device or backend isn't available, or can't read this source) and InputError (not a source at all).
+    DecoderCrash (the sandbox's child died of it), BackendError (device or backend isn't available, or can't read this
+    source) and InputError (not a source at all).
     """
     wanted = torch.device(device)
     if backend is not None and backend not in BACKENDS:
         raise InputError(f"no backend {backend!r}; choose one of {', '.join(BACKENDS)}")
     if wanted.type == "cuda" and not torch.cuda.is_available():
         raise BackendError(f"device {wanted} was asked for, but torch finds no CUDA device; use device='cpu'")
+    if sandbox is not None and sandbox.available:
+        if backend == "pyav-nvdec":
+            raise BackendError("pyav-nvdec decodes on the GPU, in this process; use it without a sandbox")
+        return open_sandboxed("vidguard.video:open_source", source, sandbox, limits, wanted, backend=backend)
     opened = Source(source, limits)
     try:
         with reading(opened):

@@ -24,11 +24,13 @@ from av.video.stream import VideoStream
 
 from vidguard.config import Limits
 from vidguard.errors import InputError
+from vidguard.sandbox import Sandbox
 from vidguard.types import FrameBatch
 from vidguard.video.container import choose_stream, decoder_options, open_container
 from vidguard.video.deinterlace import Deinterlacer
 from vidguard.video.gif import GifClock
 from vidguard.video.guard import guarded, reading
+from vidguard.video.isolated import open_sandboxed
 from vidguard.video.limits import check_pixels
 from vidguard.video.picture import (
     DEFAULT_FRAME_RATE,
@@ -57,7 +59,11 @@ _CPU: Final = torch.device("cpu")
 
 
 def open_key_frames(
-    source: str | Path | bytes | BinaryIO, *, max_frames: int, limits: Limits = _DEFAULT_LIMITS
+    source: str | Path | bytes | BinaryIO,
+    *,
+    max_frames: int,
+    limits: Limits = _DEFAULT_LIMITS,
+    sandbox: Sandbox | None = None,
 ) -> VideoReader:
     """Open a path, bytes or binary file object for a look at no more than max_frames key frames, on the CPU.
 
@@ -66,6 +72,9 @@ def open_key_frames(
     """
     if max_frames < 1:
         raise InputError(f"max_frames must be at least 1, got {max_frames}")
+    if sandbox is not None and sandbox.available:
+        opener = "vidguard.video.keyframes:open_key_frames"
+        return open_sandboxed(opener, source, sandbox, limits, _CPU, max_frames=max_frames)
     opened = Source(source, limits)
     try:
         with reading(opened):

@@ -7,10 +7,11 @@ import os
 import stat
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 from vidguard.config import Limits
 from vidguard.errors import InputError, LimitError, SourceError, VidguardError
+from vidguard.sandbox import LentFile
 from vidguard.video.hashed import HashedFile
 from vidguard.video.limits import option
 
@@ -81,7 +82,7 @@ class Source:
     ``size_bytes`` and ``sha256`` are None for a pipe. What decoders get is what was hashed: see `HashedFile`.
     """
 
-    def __init__(self, given: str | Path | bytes | BinaryIO, limits: Limits) -> None:
+    def __init__(self, given: str | Path | bytes | BinaryIO | LentFile, limits: Limits) -> None:
         """Open, measure and hash; raises SourceError, LimitError or InputError (not a source at all)."""
         self._limits = limits
         self._owned = isinstance(given, (str, Path, bytes))
@@ -98,6 +99,8 @@ class Source:
         elif isinstance(given, bytes):
             self.name = "<bytes>"
             self._file = io.BytesIO(given)
+        elif isinstance(given, LentFile):
+            self.name, self.sha256, self._file = given.name, given.sha256, given.file
         else:
             self.name = "<file object>"
             self._file = _binary(given)
@@ -121,6 +124,9 @@ class Source:
                     f"raise the limit ({option('max_bytes')} of vidguard analyze) or pass a smaller file"
                 )
             self._hashed = HashedFile(self._file, self.size_bytes, self.name)
+            if self.sha256 not in (None, self._hashed.sha256):  # lent, and hashed by its lender before
+                self._hashed.changed = True
+                self._hashed.require_unchanged()
             self.sha256, self._file = self._hashed.sha256, cast(BinaryIO, self._hashed)
         self.head = _read_head(self._file)
         if not self.head:
@@ -167,6 +173,18 @@ class Source:
         """Raise SourceError if what was read is, so far, not what was hashed."""
         if self._hashed is not None:
             self._hashed.require_unchanged()
+
+    def lend(self) -> LentFile:
+        """Give what another process reads in this one's place, by its own Source with the same limits; ends with it.
+
+        It hashes the content itself, and holds it to this one's hash.
+        """
+        # a byte beyond max_bytes, by which the other one sees that a pipe goes on
+        whole = Stream(
+            self._file, self.head, seekable=self.seekable, max_bytes=self._limits.max_bytes + 1, name=self.name
+        )
+        file: Any = whole if self._hashed is None else self._hashed.file
+        return LentFile(file, self.name, self.size_bytes, self.sha256, self.close)
 
     @property
     def was_cut(self) -> bool:
