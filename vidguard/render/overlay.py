@@ -1,7 +1,7 @@
 """A copy of the source with what the Report says drawn into it.
 
 Below the picture a strip is added (the picture itself is not covered): one row per face, coloured by probability, with
-a cursor at the present moment. The sound is not copied.
+a cursor at the present moment; of many faces the 32 most suspicious. The sound is not copied.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import cv2
 import numpy as np
@@ -18,15 +18,16 @@ from numpy.typing import NDArray
 
 from vidguard.errors import InputError, SourceError
 from vidguard.render.scale import rgb
-from vidguard.render.timeline import WIDTH, Axis, time_axis
+from vidguard.render.timeline import WIDTH, Axis, by_track, containing, most_suspicious, time_axis
 from vidguard.render.words import clock, percent
-from vidguard.types import BoxXyxyPx, Interval, Observation, Report, Segment, Track
+from vidguard.types import BoxXyxyPx, Observation, Report, Segment, Track
 from vidguard.video import TimedImage, VideoReader, open_source, write_picture, write_video
 
 Image = NDArray[np.uint8]
 Progress = Callable[[float, "float | None"], None]
 
 _BATCH: Final = 4  # full-size frames held at once
+_MAX_ROWS: Final = 32  # of the strip, the most suspicious: a row for each of thousands would be higher than any video
 _NO_FRAME: Final = "not one frame of the source could be decoded, so there is nothing to draw on"
 _INK: Final = (255, 255, 255)
 _STRIP: Final = (24, 28, 34)
@@ -42,7 +43,7 @@ class _Face:
 
     def box(self, time: float) -> BoxXyxyPx | None:
         """Box at a moment, interpolated between the observations of the same visible span; None when out of sight."""
-        span = _containing(self.track.spans, time)
+        span = containing(self.track.spans, time)
         if span is None:
             return None
         seen = [o for o in _around(self.track.observations, time) if span.start <= o.time < span.end]
@@ -54,7 +55,7 @@ class _Face:
 
     def fake_prob(self, time: float) -> float | None:
         """Probability of the segment that holds the moment."""
-        segment = _containing(self.segments, time)
+        segment = containing(self.segments, time)
         return None if segment is None else segment.fake_prob
 
 
@@ -89,9 +90,10 @@ class Painter:
     def __init__(self, report: Report) -> None:
         """Sort the report by face once; its strip is drawn on the first frame."""
         self._axis: Axis | None = None if report.source.kind == "image" else time_axis(report)
-        self._faces = tuple(
-            _Face(track, tuple(s for s in report.segments if s.track_id == track.id)) for track in report.tracks
-        )
+        segments = by_track(report, report.segments)
+        self._faces = tuple(_Face(track, tuple(segments[track.id])) for track in report.tracks)
+        rows = {track.id for track in most_suspicious(report, _MAX_ROWS)}
+        self._rows = tuple(face for face in self._faces if face.track.id in rows)
         self._strip: _Strip | None = None
 
     def paint(self, frame: Image, time: float) -> Image:
@@ -101,7 +103,7 @@ class Painter:
             self._paint_box(picture, face, time)
         if self._axis is not None:
             if self._strip is None:
-                self._strip = _Strip(self._axis, self._faces, frame.shape[1])
+                self._strip = _Strip(self._axis, self._rows, frame.shape[1])
             picture = np.concatenate([picture, self._strip.at(time)])
         return picture
 
@@ -124,12 +126,6 @@ class Painter:
         # Black on the light middle steps, white on the dark ends.
         ink = (0, 0, 0) if sum(colour) > 380 else _INK
         cv2.putText(picture, label, (left + 4, bottom - base - 3), _FONT, scale, ink, line // 2 or 1, cv2.LINE_AA)
-
-
-def _containing(intervals: tuple[Any, ...], time: float) -> Any:
-    index = bisect_right(intervals, time, key=lambda i: i.start) - 1
-    found: Interval | None = intervals[index] if index >= 0 else None
-    return found if found is not None and time < found.end else None
 
 
 def _around(observations: tuple[Observation, ...], time: float) -> tuple[Observation, ...]:
