@@ -26,7 +26,7 @@ from vidguard.errors import InputError
 from vidguard.types import FrameBatch
 from vidguard.video.container import AV_TIME_BASE, choose_stream, decoder_options, open_container
 from vidguard.video.deinterlace import Deinterlacer
-from vidguard.video.limits import check_pixels
+from vidguard.video.limits import check_pixels, length, moment
 from vidguard.video.picture import Picture, describe, early_end, promised_end_seconds, read_picture, stream_seconds
 from vidguard.video.pillow_reader import PillowReader, is_still_image, open_still
 from vidguard.video.pyav_software import SoftwareCanvas
@@ -115,7 +115,7 @@ class KeyFrameReader:
         first, self._first = self._first, None
         last = float("-inf")
         for frame in chain((first,), self._frames):
-            seconds = frame.time
+            seconds = moment(frame.time)
             if seconds is None or seconds <= last:
                 self._troubles["key frames without a time, or out of order"] += 1
                 continue
@@ -231,7 +231,7 @@ class KeyFrameReader:
         """How long the video lasts by its header; the container's word, where the stream says nothing."""
         seconds = stream_seconds(self._stream)
         if seconds is None and self._container.duration is not None:
-            seconds = self._container.duration / AV_TIME_BASE
+            seconds = length(self._container.duration / AV_TIME_BASE)
         return seconds if seconds is not None and seconds > 0 else None
 
     def _compare_ends(self) -> None:

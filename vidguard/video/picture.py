@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 from vidguard.types import SourceInfo
 from vidguard.video.color import ColorSpec, Matrix, Transfer
 from vidguard.video.container import AV_TIME_BASE
+from vidguard.video.limits import count, length, moment, rate
 from vidguard.video.orientation import Orientation, from_display_matrix
 from vidguard.video.source import Source
 
@@ -68,11 +69,11 @@ def describe(
     source: Source, container: InputContainer, stream: VideoStream, picture: Picture, first: VideoFrame | None
 ) -> SourceInfo:
     """Put together what the header and the first frame say."""
-    rate = frame_rate(stream, first)
+    pace = frame_rate(stream, first)
     width, height = picture.orientation.size(picture.width, picture.height)
     duration = stream_seconds(stream)
     if duration is None and container.duration is not None:
-        duration = container.duration / AV_TIME_BASE
+        duration = length(container.duration / AV_TIME_BASE)
     return SourceInfo(
         kind="video",
         name=source.name,
@@ -82,10 +83,10 @@ def describe(
         width=width or None,
         height=height or None,
         rotation_degrees=picture.orientation.rotation_degrees,
-        frame_rate=None if rate is None else float(rate),
-        start_seconds=first.time if first is not None and first.time is not None else 0.0,
+        frame_rate=None if pace is None else float(pace),
+        start_seconds=moment(None if first is None else first.time) or 0.0,
         duration_seconds=duration,
-        num_frames_header=stream.frames or None,
+        num_frames_header=count(stream.frames),
         size_bytes=source.size_bytes,
         sha256=source.sha256,
         color_matrix=picture.color.matrix,
@@ -101,20 +102,20 @@ def frame_rate(stream: VideoStream, first: VideoFrame | None) -> Fraction | None
     """Give the average rate by the container's times or, where it has none, the rate the codec or header states."""
     has_times = first is None or first.pts is not None
     rates = (stream.average_rate, stream.guessed_rate)
-    return next((rate for rate in (rates if has_times else reversed(rates)) if rate), None)
+    return next((found for found in map(rate, rates if has_times else reversed(rates)) if found), None)
 
 
 def stream_seconds(stream: VideoStream) -> float | None:
-    """Give how long the video stream itself lasts by its header, if the header says."""
+    """Give how long the video stream itself lasts by its header, if the header says, and what it says can be true."""
     if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
+        return length(float(stream.duration * stream.time_base))
     tag = stream.metadata.get("DURATION")  # Matroska: 00:01:02.030000000, counted from zero
     if tag is None:
         return None
     try:
         hours, minutes, seconds = tag.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except ValueError:
+        return length(int(hours) * 3600 + int(minutes) * 60 + float(seconds))
+    except (ValueError, OverflowError):
         return None
 
 
@@ -122,7 +123,7 @@ def promised_end_seconds(container: InputContainer, stream: VideoStream) -> floa
     """Give when the video is to end by its header; a container's length counts only where video is all it holds."""
     seconds = stream_seconds(stream)
     if seconds is None and len(container.streams) == 1 and container.duration is not None:
-        return container.duration / AV_TIME_BASE
+        return length(container.duration / AV_TIME_BASE)
     return seconds
 
 

@@ -6,6 +6,7 @@ from math import floor, inf, nextafter
 from typing import Final
 
 from vidguard.errors import InputError
+from vidguard.video.limits import moment
 
 # Containers round times to their ticks, 1 ms in Matroska: half a tick on the first frame, where the grid begins, and
 # half on this one (and a hair for floating point). Without it a stream at just the rate asked for would lose frames.
@@ -55,7 +56,8 @@ class Timeline:
         self.num_repaired = 0
 
     def place(self, pts_seconds: float | None) -> float:
-        """Give the time, in seconds, at which the next frame is shown."""
+        """Give the time, in seconds, at which the next frame is shown; one that can't be true counts as missing."""
+        pts_seconds = moment(pts_seconds)
         if self._last is None:
             placed = 0.0 if pts_seconds is None else pts_seconds
             self.num_repaired += pts_seconds is None
