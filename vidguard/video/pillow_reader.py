@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from io import BytesIO
 from types import TracebackType
-from typing import Final
+from typing import IO, Final, cast
 
 import numpy as np
 import torch
@@ -19,13 +19,17 @@ from vidguard.types import FrameBatch, SourceInfo
 from vidguard.video.limits import check_pixels
 from vidguard.video.reader import require_batch_size, require_increasing
 from vidguard.video.sampler import FrameSampler
-from vidguard.video.source import Source
+from vidguard.video.source import Source, Stream
 
 # Formats Pillow decodes itself; EPS and the like would start other programs.
 _FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 _ISO_BRANDS: Final = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 # What Pillow's decoders raise for damaged data.
 _DAMAGE: Final = (OSError, SyntaxError, ValueError)
+# A still is read as far as its decoder asks, and never further than this: what follows a picture may be endless.
+_PIXEL_BYTES: Final = 8  # of the largest kind, four channels of 16 bits, not compressed
+_PACKED_PIXEL_BYTES: Final = 2  # of WebP, AVIF and HEIF, compressed always, whose decoders take the file as a whole
+_BESIDE_BYTES: Final = 32 << 20  # metadata, previews
 _JPEG_END: Final = b"\xff\xd9"
 _EXIF_ORIENTATION: Final = 0x0112
 _EXIF_ROTATION_DEGREES: Final = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
@@ -51,12 +55,14 @@ def open_still(source: Source, device: torch.device, limits: Limits) -> PillowRe
     Of a picture that breaks off, the part that could be decoded is given, the rest black or of one colour. Raises
     SourceError for what Pillow can't identify, LimitError for a picture of more than max_pixels.
     """
-    data = source.stream().read()
+    packed = source.head[:4] == b"RIFF" or source.head[4:8] == b"ftyp"
+    data = _Head(source, (_PACKED_PIXEL_BYTES if packed else _PIXEL_BYTES) * limits.max_pixels + _BESIDE_BYTES)
     picture = _identify(source, data)
     check_pixels(source.name, picture.width, picture.height, limits)
     notes = ["only the first picture of several was read"] if getattr(picture, "is_animated", False) else []
     damage = _load(picture)
     if damage is not None:
+        data.tail = _JPEG_END
         picture = _salvage(source, data)
     frame, turn = None, 0
     try:
@@ -84,6 +90,54 @@ def open_still(source: Source, device: torch.device, limits: Limits) -> PillowRe
     )
     source.close()
     return PillowReader(info, frame, device, tuple(notes), damaged=damage is not None)
+
+
+class _Head(io.BufferedIOBase):
+    """The first bytes of a source, and `tail` after them, as a file that is read when asked for."""
+
+    def __init__(self, source: Source, most: int) -> None:
+        stream = source.stream()
+        if source.seekable:
+            self._file: Stream | io.BytesIO = stream
+            self._size = min(most, source.size_bytes or 0)
+        else:
+            self._file = io.BytesIO(_read_up_to(stream, most))
+            self._size = len(self._file.getbuffer())
+        self._position = 0
+        self.tail = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size + len(self.tail)}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        end = self._size + len(self.tail)
+        wanted = max(0, end - self._position)
+        if size is not None and size >= 0:
+            wanted = min(size, wanted)
+        self._file.seek(min(self._position, self._size))
+        data = self._file.read(min(wanted, max(0, self._size - self._position)))
+        beyond = max(0, self._position - self._size)
+        data += self.tail[beyond : beyond + wanted - len(data)]
+        self._position += len(data)
+        return data
+
+
+def _read_up_to(stream: Stream, most: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < most and (more := stream.read(min(1 << 20, most - len(parts)))):
+        parts += more
+    return bytes(parts)
 
 
 class PillowReader:
@@ -147,9 +201,10 @@ class PillowReader:
         return FrameBatch(self._frame[None].to(self._device), (0.0,))
 
 
-def _identify(source: Source, data: bytes) -> ImageFile.ImageFile:
+def _identify(source: Source, data: _Head) -> ImageFile.ImageFile:
+    data.seek(0)
     try:
-        return Image.open(BytesIO(data), formats=_registered_formats())
+        return Image.open(cast(IO[bytes], data), formats=_registered_formats())
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise LimitError(f"{source.name}: {error}") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
@@ -175,14 +230,14 @@ def _load(picture: ImageFile.ImageFile) -> Exception | None:
     return None
 
 
-def _salvage(source: Source, data: bytes) -> ImageFile.ImageFile:
+def _salvage(source: Source, data: _Head) -> ImageFile.ImageFile:
     """Load what there is of a damaged picture; the rest stays as empty as the decoder left it.
 
     Pillow's own switch for this, LOAD_TRUNCATED_IMAGES, is one for the whole process, so also for the caller's threads.
     With an end marker added and the unread tiles dropped, the same pixels come out without it.
     """
     # Without an end marker libjpeg draws nothing of a progressive picture; other decoders never get to it.
-    picture = _identify(source, data + _JPEG_END)
+    picture = _identify(source, data)
     _load(picture)
     picture.tile = []
     return picture
@@ -205,7 +260,7 @@ def _upright_rgb(picture: Image.Image) -> Tensor:
 
 def _is_animated(source: Source) -> bool:
     try:
-        with Image.open(BytesIO(source.stream().read()), formats=("GIF", "PNG")) as picture:
+        with Image.open(cast(IO[bytes], _Head(source, source.size_bytes or 0)), formats=("GIF", "PNG")) as picture:
             return bool(getattr(picture, "is_animated", False))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return False  # damaged or hostile: reading it as an image will say how
