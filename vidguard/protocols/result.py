@@ -6,7 +6,7 @@ Figures are undefined (None) rather than invented: a ranking needs both classes,
 from __future__ import annotations
 
 from dataclasses import dataclass as plain_dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from vidguard.errors import InputError, ReportFormatError
 from vidguard.protocols.items import Item
 from vidguard.protocols.scores import Score
-from vidguard.types import write_whole
+from vidguard.types import require_plain, write_whole
 
 RESULT_SCHEMA_VERSION: Final = 1
 POOLED: Final = "pooled"
@@ -181,7 +181,7 @@ class Result:
     coverage: Coverage
     environment: dict[str, Any]
     """Commit, versions, machine, seed."""
-    item_seconds: float
+    item_seconds: Annotated[float, Field(ge=0.0, le=1e12)]
     """Time spent on the items, summed over workers and over resumptions."""
     figures: dict[str, Figures]
     """By `group_key`, at the level of whole items; "pooled" is always there."""
@@ -196,6 +196,10 @@ class Result:
         """Refuse a nameless protocol, and figures that leave out items that were found."""
         if not isinstance(self.protocol.get("name"), str):
             raise ValueError("the protocol has no name")
+        for values in (self.protocol, self.environment, self.detector.settings):
+            require_plain(values)
+        if self.scores_file != PurePath(self.scores_file).name or "\\" in self.scores_file:
+            raise ValueError("the scores' file must lie beside the result, so be a name without folders")
         if POOLED not in self.figures:
             raise ValueError('the figures lack "pooled"')
         if self.pooled.items != self.coverage.found:
