@@ -14,7 +14,7 @@ from vidguard.types import MAX_SECONDS
 
 _LATEST: Final = MAX_SECONDS / 4  # leaves room for what follows
 _LONGEST: Final = 1e7  # four months
-_SLOWEST: Final = Fraction(1, 24 * 3600)  # a frame a day, slower than any time lapse
+_SLOWEST: Final = Fraction(1, 1000)  # what a header that we write can say
 _FASTEST: Final = 100_000
 
 
@@ -34,7 +34,7 @@ def count(number: int | None) -> int | None:
 
 
 def rate(frames_per_second: Fraction | None) -> Fraction | None:
-    """A frame rate from one a day to 100,000 a second; None for any other."""
+    """A frame rate from one in 1,000 s to 100,000 a second; None for any other."""
     return frames_per_second if frames_per_second and _SLOWEST <= frames_per_second <= _FASTEST else None
 
 
