@@ -6,7 +6,7 @@ Figures are undefined (None) rather than invented: a ranking needs both classes,
 from __future__ import annotations
 
 from dataclasses import dataclass as plain_dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -198,7 +198,7 @@ class Result:
             raise ValueError("the protocol has no name")
         for values in (self.protocol, self.environment, self.detector.settings):
             require_plain(values)
-        if self.scores_file != PurePath(self.scores_file).name or "\\" in self.scores_file:
+        if self.scores_file in ("", ".", "..") or set(self.scores_file) & set("/\\:\0"):
             raise ValueError("the scores' file must lie beside the result, so be a name without folders")
         if POOLED not in self.figures:
             raise ValueError('the figures lack "pooled"')
