@@ -243,7 +243,7 @@ def test_a_killed_training_goes_on_from_a_whole_checkpoint(tmp_path: Path, monke
     partial = tmp_path / "killed" / f"{NAME}.partial.safetensors"
     where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     process = subprocess.Popen([sys.executable, "-c", KILLED, tmp_path / "killed"], env=where)
-    ends = time.monotonic() + 240
+    ends = time.monotonic() + 600
     while not partial.exists() and process.poll() is None and time.monotonic() < ends:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
