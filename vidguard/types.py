@@ -87,7 +87,9 @@ class FrameBatch:
         if len(self.pts_seconds) != len(self.frames):
             raise InputError(f"{len(self.frames)} frames but {len(self.pts_seconds)} times")
         if min(self.frames.shape[2:]) == 0 or not all(abs(t) <= MAX_SECONDS / 2 for t in self.pts_seconds):
-            raise InputError(f"frames must not be empty pictures, and their times within {MAX_SECONDS / 2:g} s of zero")
+            raise InputError(
+                f"frames must not be empty pictures, and their times finite and within {MAX_SECONDS / 2:g} s of zero"
+            )
         if any(b <= a for a, b in zip(self.pts_seconds, self.pts_seconds[1:])):
             raise InputError("frame times must increase strictly")
 
