@@ -11,15 +11,15 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from scipy.special import log_ndtr, ndtri_exp
 
-from vidguard.errors import InputError
+from vidguard.errors import InputError, WeightsError
 from vidguard.types import Label, Probability
 
 PROBABILITY_DIGITS: Final = 5
@@ -27,6 +27,7 @@ PROBABILITY_DIGITS: Final = 5
 DEFAULT_ERROR_RATE: Final = 0.05
 """Used where nobody asks for another: of 1 % much less is decided."""
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+_Logit = Annotated[float, Field(ge=-1e6, le=1e6)]
 _TAILS: Final = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
 _NORMAL_SCORES: Final = tuple(NormalDist().inv_cdf(1 - tail) for tail in _TAILS)
 _LAST_NORMAL_SCORE: Final = 37.0  # beyond it a double can't tell the share below from 1
@@ -36,16 +37,13 @@ _LAST_NORMAL_SCORE: Final = 37.0  # beyond it a double can't tell the share belo
 class Platt:
     """P(fake) = sigmoid(slope * logit + offset) (Platt 1999)."""
 
-    slope: float
-    offset: float
-
-    def __post_init__(self) -> None:
-        """Refuse a scaling that would turn the order of scores around."""
-        if not self.slope > 0:
-            raise ValueError(f"slope must be positive, got {self.slope}")
+    slope: Annotated[float, Field(gt=0.0, le=1e6)]
+    offset: Annotated[float, Field(ge=-1e6, le=1e6)]
 
     def __call__(self, logit: float) -> float:
-        """Calibrate one finite logit; gives a float in [0, 1]."""
+        """Calibrate one logit; gives a float in [0, 1]. Raises WeightsError for one that is infinite or none."""
+        if not math.isfinite(logit):
+            raise WeightsError("the weights gave no number for a face; take another set of weights")
         x = self.slope * logit + self.offset
         return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else math.exp(x) / (1.0 + math.exp(x))
 
@@ -95,7 +93,7 @@ class GenuineScores:
     weights whose genuine faces nobody has looked at: the standard logistic distribution.
     """
 
-    logits: tuple[float, ...] = tuple(round(math.log((1 - tail) / tail), 4) for tail in _TAILS)
+    logits: tuple[_Logit, ...] = tuple(round(math.log((1 - tail) / tail), 4) for tail in _TAILS)
 
     def __post_init__(self) -> None:
         """Refuse what is no distribution."""

@@ -7,7 +7,7 @@ Time is the container's presentation time in seconds, intervals are half-open ``
 from __future__ import annotations
 
 import itertools
-import math
+import sys
 from base64 import b64encode
 from dataclasses import dataclass as plain_dataclass
 from enum import Enum
@@ -27,7 +27,22 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Final = 1
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, ser_json_bytes="base64", val_json_bytes="base64")
 
+MAX_SECONDS: Final = 1e10
+"""Three centuries to either side of zero: covers streams timed by the clock of 1970, still a microsecond fine."""
+_MAX_COUNT: Final = 2**53 - 1  # what a page's script can count exactly
+_MAX_DEPTH: Final = 16  # of plain values in one another
+
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Seconds = Annotated[float, Field(ge=-MAX_SECONDS, le=MAX_SECONDS)]
+"""A moment."""
+Span = Annotated[float, Field(ge=0.0, le=MAX_SECONDS)]
+"""A length of time in seconds."""
+Pixels = Annotated[float, Field(ge=-1e6, le=1e6)]
+"""A coordinate in a picture, or near it."""
+Degrees = Annotated[float, Field(ge=-360.0, le=360.0)]
+Side = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""Pixels along an edge of a picture."""
+Count = Annotated[int, Field(ge=0, le=_MAX_COUNT)]
 Label = Literal["genuine", "manipulated", "undecided"]
 KindOfManipulation = Literal["identity", "expression", "attribute", "generated"]
 KINDS_OF_MANIPULATION: Final[tuple[KindOfManipulation, ...]] = get_args(KindOfManipulation)
@@ -38,8 +53,8 @@ JpegBytes = Annotated[
     PlainSerializer(lambda jpeg: b64encode(jpeg).decode(), return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "contentEncoding": "base64", "contentMediaType": "image/jpeg"}),
 ]
-BoxXyxyPx = tuple[float, float, float, float]
-PointPx = tuple[float, float]
+BoxXyxyPx = tuple[Pixels, Pixels, Pixels, Pixels]
+PointPx = tuple[Pixels, Pixels]
 
 
 class Status(str, Enum):
@@ -76,8 +91,10 @@ class FrameBatch:
             raise InputError(f"frames must be (N, 3, H, W) uint8, got {tuple(self.frames.shape)} {self.frames.dtype}")
         if len(self.pts_seconds) != len(self.frames):
             raise InputError(f"{len(self.frames)} frames but {len(self.pts_seconds)} times")
-        if min(self.frames.shape[2:]) == 0 or not all(math.isfinite(t) for t in self.pts_seconds):
-            raise InputError("frames must not be empty pictures, and their times must be finite")
+        if min(self.frames.shape[2:]) == 0 or not all(abs(t) <= MAX_SECONDS / 2 for t in self.pts_seconds):
+            raise InputError(
+                f"frames must not be empty pictures, and their times finite and within {MAX_SECONDS / 2:g} s of zero"
+            )
         if any(b <= a for a, b in zip(self.pts_seconds, self.pts_seconds[1:])):
             raise InputError("frame times must increase strictly")
 
@@ -106,45 +123,45 @@ class SourceInfo:
     container: str | None = None
     codec: str | None = None
     pixel_format: str | None = None
-    width: int | None = None
+    width: Side | None = None
     """Upright width in pixels (after rotation); of the first frame, where it changes on the way."""
-    height: int | None = None
+    height: Side | None = None
     sizes: tuple[PictureSize, ...] = ()
     """Every size that the picture had, in order of time, the first among them; empty where it never changes.
 
     Boxes and landmarks are in pixels of the size at their time."""
     rotation_degrees: int = 0
     """Clockwise turn, a multiple of 90, that was applied to show the picture upright."""
-    frame_rate: float | None = None
+    frame_rate: Annotated[float, Field(gt=0.0, le=1e9)] | None = None
     """Average frames per second by the header or, where that states none, of the frames shown; None for stills."""
-    start_seconds: float = 0.0
+    start_seconds: Seconds = 0.0
     """When the first frame is shown, by the container's own clock, which all times of a report go by."""
-    origin_seconds: float = 0.0
+    origin_seconds: Seconds = 0.0
     """Where the container's own clock stands at the start of the file. People count from there, as players do."""
-    duration_seconds: float | None = None
-    num_frames_header: int | None = None
-    size_bytes: int | None = None
+    duration_seconds: Span | None = None
+    num_frames_header: Count | None = None
+    size_bytes: Count | None = None
     sha256: str | None = None
     color_matrix: str | None = None
     color_range: str | None = None
     color_transfer: str | None = None
     interlaced: bool = False
-    num_video_streams: int = 1
-    stream_index: int = 0
+    num_video_streams: Count = 1
+    stream_index: Count = 0
 
 
 @dataclass(frozen=True, config=_STRICT)
 class Quality:
     """How well a face could be seen. Units in names; larger sharpness is sharper."""
 
-    face_px: float
+    face_px: Annotated[float, Field(ge=0.0, le=1e6)]
     """Geometric mean of the box's sides, pixels of the source frame."""
-    sharpness: float
+    sharpness: Annotated[float, Field(ge=0.0, le=1e6)]
     """Standard deviation of the Laplacian of the grey aligned crop (0-255 scale)."""
-    yaw_degrees: float
+    yaw_degrees: Degrees
     """Rough left/right turn estimated from the five landmarks; 0 is frontal."""
-    roll_degrees: float
-    detail: float | None = None
+    roll_degrees: Degrees
+    detail: Annotated[float, Field(ge=0.0, le=1e6)] | None = None
     """How much finer structure there is than a blur leaves, in the direction where there is least: 1.1 (smeared, by
     motion too, or enlarged from very little) to about 6. Unlike sharpness it hardly depends on contrast and noise. None
     in older reports."""
@@ -154,7 +171,7 @@ class Quality:
 class Observation:
     """One face in one analysed frame."""
 
-    time: float
+    time: Seconds
     box_xyxy_px: BoxXyxyPx
     landmarks_px: tuple[PointPx, PointPx, PointPx, PointPx, PointPx]
     """Left eye, right eye, nose, left mouth corner, right mouth corner (as seen in the picture).
@@ -170,8 +187,8 @@ class Observation:
 class Interval:
     """A half-open stretch of time ``[start, end)`` in seconds."""
 
-    start: float
-    end: float
+    start: Seconds
+    end: Seconds
 
     def __post_init__(self) -> None:
         """Refuse an empty interval."""
@@ -197,7 +214,7 @@ class KindGuess:
 class Track:
     """One face followed through time. ``spans`` are the stretches in which it was visible, sorted and disjoint."""
 
-    id: int
+    id: Count
     spans: tuple[Interval, ...]
     observations: tuple[Observation, ...]
     status: Status
@@ -212,6 +229,8 @@ class Track:
         if not self.spans or not self.observations:
             raise ValueError(f"track {self.id} has no visible time")
         _require_sorted_disjoint(self.spans)
+        if any(after.time <= before.time for before, after in itertools.pairwise(self.observations)):
+            raise ValueError(f"the observations of track {self.id} are not in order of time")
         _require_agreement(self.status, self.fake_prob, self.decision)
 
     @property
@@ -229,10 +248,10 @@ class Track:
 class Segment(Interval):
     """A stretch of one track's visible time with its calibrated probability of being fake."""
 
-    track_id: int
+    track_id: Count
     fake_prob: Probability | None
     """None where no frame of the stretch was good enough to judge."""
-    num_frames: int
+    num_frames: Count
     """Looks at frames that carry the probability: a frame that stays on screen is looked at again and again, as often
     as the frames that would repeat it at a constant rate."""
     decision: Label | None = None
@@ -245,10 +264,10 @@ class Finding(Interval):
 
     By weights without a `WeightsInfo.finding_threshold`, and in stills, adjacent suspicious segments, merged."""
 
-    track_id: int
+    track_id: Count
     fake_prob: Probability
     """Time-weighted mean over its frames, or segments."""
-    peak_time: float
+    peak_time: Seconds
     """The most suspicious moment, seconds."""
     peak_fake_prob: Probability
     kind: KindGuess | None = None
@@ -259,8 +278,8 @@ class Finding(Interval):
 class Thumbnail:
     """A small JPEG of one face at one moment, as the encoders saw it (aligned crop)."""
 
-    track_id: int
-    time: float
+    track_id: Count
+    time: Seconds
     jpeg: JpegBytes
 
     def __post_init__(self) -> None:
@@ -272,11 +291,11 @@ class Thumbnail:
 class Explanation:
     """What a finding's most suspicious frame was judged by: which encoders, and which part of the face."""
 
-    track_id: int
-    time: float
+    track_id: Count
+    time: Seconds
     members: dict[str, float]
     """By encoder what it adds to the fused logit of this frame: above 0 it speaks for a forgery, below against."""
-    regions: dict[str, float]
+    regions: dict[str, Probability]
     """By part of the face the share, 0..1, of the evidence for a forgery that came from there, largest first.
 
     Empty where no place speaks for one."""
@@ -292,16 +311,16 @@ class Explanation:
 class Coverage:
     """How much of the source the answer rests on."""
 
-    num_frames_decoded: int
-    num_frames_analysed: int
-    seconds: float
+    num_frames_decoded: Count
+    num_frames_analysed: Count
+    seconds: Span
     """Time for which the analysed frames are shown, each until the next one, for 600 s at most."""
-    seconds_with_face: float
-    seconds_judged: float
+    seconds_with_face: Span
+    seconds_judged: Span
     complete: bool = True
     """False where not all of the source was seen: damaged, cut, partly hidden by its own header, or with faces left
     out. With a probability the status is then PARTIAL; without one, as where no face was found, this alone tells."""
-    num_faces_left_out: int = 0
+    num_faces_left_out: Count = 0
     """Most faces of one frame that were not looked at: the smallest, beyond `FaceConfig.max_faces`."""
 
 
@@ -387,12 +406,20 @@ class Report:
     schema_version: Literal[1] = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
-        """Refuse segments that don't cover their tracks, and a probability that contradicts the status."""
+        """Refuse tracks that can't be told apart or aren't covered by segments, parts of no track, and settings that
+        JSON can't carry; and a probability that contradicts the status."""
         _require_agreement(self.status, self.fake_prob, self.decision)
+        require_plain(self.settings)
         by_track: dict[int, list[Segment]] = {track.id: [] for track in self.tracks}
+        if len(by_track) != len(self.tracks):
+            raise ValueError("two tracks have the same id")
+        parts: itertools.chain[Segment | Finding | Thumbnail | Explanation] = itertools.chain(
+            self.segments, self.findings, self.thumbnails, self.explanations
+        )
+        for part in parts:
+            if part.track_id not in by_track:
+                raise ValueError(f"{type(part).__name__.lower()} of unknown track {part.track_id}")
         for segment in self.segments:
-            if segment.track_id not in by_track:
-                raise ValueError(f"segment of unknown track {segment.track_id}")
             by_track[segment.track_id].append(segment)
         for track in self.tracks:
             _require_cover(track, by_track[track.id])
@@ -450,6 +477,26 @@ def _require_agreement(status: Status, fake_prob: float | None, decision: object
         )
     if decision is not None and fake_prob is None:
         raise ValueError("a decision comes with a probability only")
+
+
+def require_plain(value: object, depth: int = 0) -> None:
+    """Refuse what would stop a view or a reader of JSON, by ValueError: deep nesting, huge or infinite numbers, objects
+    that JSON doesn't have."""
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"values lie more than {_MAX_DEPTH} deep in one another")
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if not isinstance(name, str):
+                raise ValueError(f"values are named by text, not {type(name).__name__}")
+            require_plain(inner, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            require_plain(inner, depth + 1)
+    elif isinstance(value, (int, float)):
+        if not abs(value) <= sys.float_info.max:
+            raise ValueError("a number is infinite, or none")
+    elif not isinstance(value, str) and value is not None:
+        raise ValueError(f"only text, numbers, lists and tables are plain values, not {type(value).__name__}")
 
 
 def _require_jpeg(picture: bytes) -> None:

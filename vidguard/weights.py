@@ -19,14 +19,15 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from vidguard.calibration import DEFAULT_ERROR_RATE, DecisionRule, GenuineScores, Platt, TrackReading
 from vidguard.config import CropGeometry
-from vidguard.errors import WeightsError
+from vidguard.errors import InputError, WeightsError
 from vidguard.files import write_whole
-from vidguard.types import KindOfManipulation
+from vidguard.inputs import read_regular
+from vidguard.types import KindOfManipulation, Probability, require_plain
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -37,6 +38,8 @@ _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """Names of weight sets: each is also a folder, on every system, and leads nowhere else."""
 _FILES: Final = ("model.safetensors", "golden.safetensors", "passport.json")
+_MAX_TEXT_BYTES: Final = 16 << 20  # of a passport or manifest
+_MAX_MODEL_BYTES: Final = 2 << 30
 _REMEDY: Final = "reinstall vidguard, or import the set again"
 _IDENTITY: Final = Platt(slope=1.0, offset=0.0)
 
@@ -65,9 +68,9 @@ class Calibration:
     frame: Platt
     segment: Platt
     video: Platt
-    frame_threshold: float
-    segment_threshold: float
-    video_threshold: float
+    frame_threshold: Probability
+    segment_threshold: Probability
+    video_threshold: Probability
     threshold_note: str
     fitted_on: str | None
     """None: nothing was fitted, a probability is the sigmoid of the network's logit and promises no more."""
@@ -75,11 +78,11 @@ class Calibration:
     """Logits, before Platt scaling, of genuine faces in stills."""
     video_genuine: GenuineScores = GenuineScores()
     """The same in videos, by `track_logit`."""
-    rules: tuple[DecisionRule, ...] = ()
+    rules: Annotated[tuple[DecisionRule, ...], Field(max_length=32)] = ()
     """By rising error rate; older sets, and those with too few validation sources, have none."""
     video_reading: TrackReading = TrackReading()
     """How a video's face is read from its parts, for `video` and `video_genuine`."""
-    finding_threshold: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    finding_threshold: Probability | None = None
     """Of a frame's probability by `segment`: two frames at or above it open a finding; None: segments at or above
     theirs make findings, as in older sets."""
 
@@ -101,15 +104,15 @@ class TriagePoint:
     """Of all fakes, or of those that the whole analysis would flag."""
     encoder: str | None
     """The one encoder that judges; None: all of them, fused."""
-    threshold: float
+    threshold: Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
 @checked(frozen=True, config=_STRICT)
 class TriagePlan:
     """How triage is done with these weights, and on what its points were measured."""
 
-    max_frames: Annotated[int, Field(ge=1)]
-    points: tuple[TriagePoint, ...]
+    max_frames: Annotated[int, Field(ge=1, le=256)]
+    points: Annotated[tuple[TriagePoint, ...], Field(max_length=64)]
     fitted_on: str
 
 
@@ -128,10 +131,10 @@ class Passport:
     """Everything needed to rebuild and to judge a weight set."""
 
     name: str
-    encoders: tuple[str, ...]
+    encoders: Annotated[tuple[str, ...], Field(min_length=1, max_length=32)]
     temporal: TemporalShape
     crop: CropGeometry
-    frames_per_second: float
+    frames_per_second: Annotated[float, Field(gt=0.0, le=1000.0)]
     """Rate that the temporal model was trained at."""
     calibration: Calibration
     training_data: tuple[str, ...]
@@ -139,6 +142,13 @@ class Passport:
     triage: TriagePlan | None = None
     kinds: tuple[KindOfManipulation, ...] = ()
     """What the set tells apart; older sets, and those whose recipe doesn't ask for it, tell nothing apart."""
+
+    def __post_init__(self) -> None:
+        """Refuse names given twice, and figures that JSON can't carry."""
+        for names in (self.encoders, self.kinds):
+            if len(set(names)) != len(names):
+                raise ValueError(f"{', '.join(names)}: each may be named once")
+        require_plain(self.figures)
 
     def rule(self, error_rate: float | None) -> DecisionRule | None:
         """The decision rule of an error rate; None takes the default rate where the weights have it, else no rule.
@@ -168,12 +178,13 @@ def list_weights(folder: Path | None = None) -> tuple[WeightEntry, ...]:
     """Every weight set that the manifest of a folder (the installation's if left out) names, the default first."""
     folder = weights_folder() if folder is None else folder
     try:
-        entries = tomllib.loads((folder / "manifest.toml").read_text(encoding="utf-8"))["weights"]
+        content = read_regular(folder / "manifest.toml", max_bytes=_MAX_TEXT_BYTES)
+        entries = tomllib.loads(content.decode("utf-8"))["weights"]
         found = [
             WeightEntry(name, e["description"], e["licence"], e["default"], folder / name, e["sha256"])
             for name, e in entries.items()
         ]
-    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{folder / 'manifest.toml'} can't be read ({error}); {_REMEDY}") from error
     return tuple(sorted(found, key=lambda entry: not entry.default))
 
@@ -199,23 +210,31 @@ def find_weights(name: str | Path | None = None, folder: Path | None = None) -> 
 def read_passport(entry: WeightEntry) -> Passport:
     """Read and check a weight set's passport."""
     try:
-        return TypeAdapter(Passport).validate_json(_verified(entry, "passport.json").read_bytes())
+        return TypeAdapter(Passport).validate_json(_verified(entry, "passport.json"))
     except ValidationError as error:
         raise WeightsError(f"the passport of {entry.name} doesn't fit this version: {error}") from error
 
 
 def read_tensors(entry: WeightEntry, file: str = "model.safetensors") -> dict[str, Tensor]:
-    """Read a tensor file after checking its sha256; tensors on the CPU. Raises WeightsError on any damage."""
+    """Read a tensor file after checking its sha256; tensors on the CPU.
+
+    Raises WeightsError on any damage, and for numbers that are infinite or none: a network would answer nothing.
+    """
     try:
-        return load_file(_verified(entry, file))
-    except SafetensorError as error:
+        tensors = load(_verified(entry, file))
+    except (SafetensorError, KeyError) as error:  # KeyError: a type of number that torch doesn't have
         raise WeightsError(f"{entry.folder / file} isn't a safetensors file ({error}); {_REMEDY}") from error
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise WeightsError(f"{entry.folder / file} has infinite numbers in {name}, or none; take another set")
+    return tensors
 
 
 def count_parameters(entry: WeightEntry) -> int:
     """Learnt numbers in the model file: all but the batch norms' running statistics. Loads no tensor."""
     statistics = ("running_mean", "running_var", "num_batches_tracked")
-    path = _verified(entry, "model.safetensors")
+    _verified(entry, "model.safetensors")
+    path = entry.folder / "model.safetensors"
     try:
         with safe_open(path, framework="pt") as file:
             names = [name for name in file.keys() if not name.endswith(statistics)]  # noqa: SIM118 - no mapping
@@ -272,12 +291,14 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _verified(entry: WeightEntry, file: str) -> Path:
+def _verified(entry: WeightEntry, file: str) -> bytes:
+    """A file's content, which is just what the manifest says."""
     path = entry.folder / file
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise WeightsError(f"{path} is missing; {_REMEDY}") from error
+        content = read_regular(path, max_bytes=_MAX_MODEL_BYTES if path.suffix == ".safetensors" else _MAX_TEXT_BYTES)
+    except InputError as error:
+        raise WeightsError(f"{error}; {_REMEDY}") from error
+    found = hashlib.sha256(content).hexdigest()
     if found != entry.sha256.get(file):
         raise WeightsError(f"{path} is damaged: sha256 {found[:12]}..., manifest says {entry.sha256.get(file)}")
-    return path
+    return content

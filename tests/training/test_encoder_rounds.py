@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -22,17 +26,18 @@ from small import NAME, small_recipe, small_store
 
 from vidguard.errors import InputError
 from vidguard.training import frames
-from vidguard.training.checkpoint import digest, final_digest, is_made, round_digest
+from vidguard.training.batches import Batch
+from vidguard.training.checkpoint import Resumable, digest, final_digest, is_made, round_digest
 from vidguard.training.frames import load_trained, train_encoder
-from vidguard.training.recipe import Recipe, Round
+from vidguard.training.recipe import Draw, Recipe, Round
 
 TWO = (Round(2, 1e-3), Round(1, 1e-4))
 
 
-def run(recipe: Recipe, work: Path) -> list[str]:
+def run(recipe: Recipe, work: Path, *, workers: int = 0) -> list[str]:
     """Train and give what was said."""
     said: list[str] = []
-    train_encoder(NAME, recipe, small_store(), work, say=said.append, workers=0)
+    train_encoder(NAME, recipe, small_store(), work, say=said.append, workers=workers)
     return said
 
 
@@ -157,59 +162,132 @@ def test_an_encoder_of_another_store_is_refused_and_an_old_store_leaves_the_dige
     assert len(set(digests)) == 3
 
 
+REAL_SAMPLES = frames._samples
+
+
 class Stopped(Exception):
     """Stands for a machine that went away."""
 
 
 def repeatable(monkeypatch, *, stop_after: int | None = None, drawn: list[int] | None = None) -> None:
-    """Samples that depend on the step alone, no dropout: a round gone on with can then equal one never stopped."""
-    store = small_store()
+    """Saves every other step, and stops after so many."""
 
-    def samples(recipe, name, number, _store, *, done, workers) -> Iterator[tuple[torch.Tensor, ...]]:
-        for step in range(done, 10**6):
+    def samples(*args: Any, done: int, **more: Any) -> Iterator[Batch]:
+        return until(REAL_SAMPLES(*args, done=done, **more), done)
+
+    def until(batches: Iterator[Batch], done: int) -> Iterator[Batch]:
+        for step, batch in enumerate(batches, start=done):
             if step == stop_after:
                 raise Stopped
-            index = np.random.default_rng([number, step]).integers(0, 6, 4)
             if drawn is not None:
                 drawn.append(step)
-            crops = torch.from_numpy(store.crops[index]).permute(0, 3, 1, 2)
-            is_fake = [store.rows[i].is_fake for i in index]
-            yield crops, torch.tensor(is_fake).float(), torch.tensor([-1 if fake else 0 for fake in is_fake])
+            yield batch
 
     monkeypatch.setattr(frames, "_samples", samples)
     monkeypatch.setattr(frames, "RESUME_STEPS", 2)
     monkeypatch.setattr(frames, "_LOG_STEPS", 1)
-    monkeypatch.setattr(torch.nn.functional, "dropout", lambda x, *a, **k: x)
 
 
-def test_a_stopped_round_ends_like_one_never_stopped(tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stopped_round_ends_bit_for_bit_like_one_never_stopped(tmp_path: Path, monkeypatch, workers: int) -> None:
     recipe = small_recipe(Round(1, 1e-3), Round(5, 1e-3))
+    # three at a time: batches end in the middle of pairs
+    quick = replace(recipe.encoders[NAME], batch=3, kinds=True)
+    mixture = (*recipe.mixture, Draw("pairs", ("talkinghead",), 1.0))
+    recipe = replace(recipe, encoders={NAME: quick}, mixture=mixture)
     (tmp_path / "whole").mkdir()
     (tmp_path / "stopped").mkdir()
     repeatable(monkeypatch)
-    run(recipe, tmp_path / "whole")
+    run(recipe, tmp_path / "whole", workers=workers)
     repeatable(monkeypatch, stop_after=3)
     with pytest.raises(Stopped):
-        run(recipe, tmp_path / "stopped")
+        run(recipe, tmp_path / "stopped", workers=workers)
     assert (tmp_path / "stopped" / f"{NAME}.partial.safetensors").is_file()
     drawn: list[int] = []
     repeatable(monkeypatch, drawn=drawn)
-    run(recipe, tmp_path / "stopped")
+    torch.rand(7)  # another process has drawn otherwise
+    run(recipe, tmp_path / "stopped", workers=workers)
     assert drawn == [2, 3, 4]  # from the last save on, and of the second round alone
     assert not list(tmp_path.rglob("*.partial*"))
     found, wanted = (load_file(tmp_path / f / f"{NAME}.safetensors") for f in ("stopped", "whole"))
-    for key, value in wanted.items():
-        torch.testing.assert_close(found[key], value, atol=1e-6, rtol=1e-5)
-    for column in ("round", "step", "learning_rate"):
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+    for column in ("round", "step", "loss", "learning_rate"):
         tables = [list(csv.DictReader((tmp_path / f / f"{NAME}.csv").open())) for f in ("stopped", "whole")]
         assert [row[column] for row in tables[0]] == [row[column] for row in tables[1]]
 
 
-def test_a_round_goes_on_with_other_samples_than_it_began_with() -> None:
+KILLED = """
+import sys, time
+from pathlib import Path
+from test_encoder_rounds import NAME, SURVIVOR, small_store
+from vidguard.training import frames
+
+frames.RESUME_STEPS, step = 2, frames._step
+frames._step = lambda *given: time.sleep(0.1) or step(*given)
+frames.train_encoder(NAME, SURVIVOR, small_store(), Path(sys.argv[1]), say=print, workers=0)
+"""
+SURVIVOR = small_recipe(Round(8, 1e-3))
+
+
+def require_equal(stopped: Path, whole: Path) -> None:
+    found, wanted = (load_file(folder / f"{NAME}.safetensors") for folder in (stopped, whole))
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kills as POSIX does")
+def test_a_killed_training_goes_on_from_a_whole_checkpoint(tmp_path: Path, monkeypatch) -> None:
+    repeatable(monkeypatch)
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    partial = tmp_path / "killed" / f"{NAME}.partial.safetensors"
+    where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    process = subprocess.Popen([sys.executable, "-c", KILLED, tmp_path / "killed"], env=where)
+    ends = time.monotonic() + 600
+    while not partial.exists() and process.poll() is None and time.monotonic() < ends:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert partial.exists()
+    run(SURVIVOR, tmp_path / "whole")
+    run(SURVIVOR, tmp_path / "killed")
+    require_equal(tmp_path / "killed", tmp_path / "whole")
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path: Path, monkeypatch) -> None:
+    resource = pytest.importorskip("resource")
+    repeatable(monkeypatch)
+    for name in ("whole", "full"):
+        (tmp_path / name).mkdir()
+    run(SURVIVOR, tmp_path / "whole")
+    save = Resumable.save
+
+    def on_a_full_disk(resumable: Resumable, step: int) -> None:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if step == 4:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+        try:
+            save(resumable, step)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    monkeypatch.setattr(Resumable, "save", on_a_full_disk)
+    with pytest.raises(OSError, match="too large"):
+        run(SURVIVOR, tmp_path / "full")
+    with safe_open(tmp_path / "full" / f"{NAME}.partial.safetensors", "pt") as file:
+        assert file.metadata()["step"] == "2"
+    monkeypatch.setattr(Resumable, "save", save)
+    run(SURVIVOR, tmp_path / "full")
+    require_equal(tmp_path / "full", tmp_path / "whole")
+
+
+def test_a_round_that_goes_on_with_other_workers_draws_other_samples_than_it_began_with() -> None:
     recipe, store = small_recipe(*TWO), small_store()
-    batches = [next(frames._samples(recipe, NAME, 0, store, done=done, workers=0))[0] for done in (0, 0, 200, 400)]
-    assert torch.equal(batches[0], batches[1])
-    assert not any(torch.equal(a, b) for a, b in ((batches[0], batches[2]), (batches[2], batches[3])))
+    batches = []
+    for done in (0, 200, 400):
+        of_two_workers = SimpleNamespace(positions=["", ""])
+        batches.append(next(REAL_SAMPLES(recipe, NAME, 0, store, of_two_workers, done=done, workers=0))[0])
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(batches, 2))
 
 
 def test_a_half_trained_round_of_another_recipe_is_refused_and_damage_told(tmp_path: Path, monkeypatch) -> None:

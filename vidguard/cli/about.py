@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -31,14 +30,21 @@ def models(
 
     Cost: processor milliseconds that the encoders took for a face where the set was made.
 
-    A set in a FOLDER is used by its path, as `--weights FOLDER/NAME`. Where one is damaged, the others are listed
-    and the exit code is 3.
+    A set in a FOLDER is used by its path, as `--weights FOLDER/NAME`. Where one is damaged, or a FOLDER's
+    manifest is, the others are listed and the exit code is 3.
     """
     from vidguard.weights import list_weights
 
     entries = [(entry, entry.name) for entry in list_weights()]
+    failed = False
     for folder in folders or ():
-        entries += [(entry, str(entry.folder)) for entry in list_weights(folder)]
+        try:
+            entries += [(entry, str(entry.folder)) for entry in list_weights(folder)]
+        except WeightsError as error:
+            if not (folder / "manifest.toml").exists():
+                raise
+            complain(str(error))
+            failed = True
     sets = []
     for entry, load in entries:
         try:
@@ -49,7 +55,7 @@ def models(
         sys.stdout.write(json.dumps(sets, indent=2) + "\n")
     else:
         _show(sets)
-    raise typer.Exit(FAILED if len(sets) < len(entries) else 0)
+    raise typer.Exit(FAILED if failed or len(sets) < len(entries) else 0)
 
 
 def schema() -> None:
@@ -121,8 +127,8 @@ def _areas(validation: Any) -> list[str]:
 
 
 def _number(value: Any) -> float | None:
-    """A figure from 0 on, None for anything else."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf else None
+    """A figure from 0 to a million, None for anything else."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1e6 else None
 
 
 def _entries(value: Any) -> dict[str, Any]:

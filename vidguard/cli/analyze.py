@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -15,9 +14,10 @@ import typer
 from vidguard.cli.limits import DEFAULTS, MaxBytes, MaxPixels, MaxSeconds, MaxStillPixels, MaxStreams
 from vidguard.cli.outputs import Outputs
 from vidguard.cli.sources import STDIN, Expanded, expand
+from vidguard.cli.spool import spooled
 from vidguard.cli.terminal import complain, defect, err, note, out, progress_bar, reason
 from vidguard.config import AnalysisConfig, Limits
-from vidguard.errors import LimitError, VidguardError
+from vidguard.errors import VidguardError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,7 +56,9 @@ def analyze(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE", help="Files, folders (searched recursively), quoted globs, or - for standard input."
+            metavar="SOURCE",
+            help="Files, folders (searched recursively), quoted globs, or - for standard input (up to 2 GiB, in ten "
+            "minutes).",
         ),
     ],
     json: Annotated[
@@ -259,20 +261,9 @@ def _name(file: Path | None) -> str:
 
 @contextmanager
 def _opened(file: Path | None, max_bytes: int) -> Iterator[Path | BinaryIO]:
-    """The file itself, or standard input as a seekable file on disk: an MP4's index may lie at its end."""
+    """The file itself, or standard input as a seekable file on disk."""
     if file is not None:
         yield file
         return
-    with tempfile.TemporaryFile() as copy:
-        _copy_limited(sys.stdin.buffer, copy, max_bytes)
-        copy.seek(0)
+    with spooled(sys.stdin.buffer, max_bytes) as copy:
         yield copy
-
-
-def _copy_limited(stream: BinaryIO, copy: BinaryIO, max_bytes: int) -> None:
-    copied = 0
-    while chunk := stream.read(1 << 20):
-        copied += len(chunk)
-        if copied > max_bytes:
-            raise LimitError(f"standard input is longer than {max_bytes:,} bytes; pass a shorter clip")
-        copy.write(chunk)

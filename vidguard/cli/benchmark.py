@@ -250,6 +250,8 @@ def _conduct(
             workers=workers,
             on_score=lambda _, done, total: advance(done, total),
         )
+    for note in measured.result.coverage.notes[len(listing.notes) :]:
+        complain(f"note: {note}")
     if not quiet:
         _show(measured.result, out_dir)
     failed = [one for one in measured.scored if one.score.status in _UNREADABLE]
@@ -277,15 +279,17 @@ def _show(result: Result, out_dir: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from vidguard.text import printable
+
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for name in ("", "real", "fake", "none", "AUC", "95 %", "EER", "acc.", "loss", "ECE"):
         table.add_column(name, justify="left" if name == "" else "right", no_wrap=True)
     for key, f in result.figures.items():
         counts = (str(f.real), str(f.fake), str(f.no_decision))
         others = ("" if v is None else f"{v:.3f}" for v in (f.eer, f.accuracy, f.log_loss, f.ece))
-        table.add_row(Text(key), *counts, *_area(f.auc), *others)
+        table.add_row(Text(printable(key)), *counts, *_area(f.auc), *others)
     title = f"{result.dataset}, split {result.split}, protocol {result.protocol['name']}, {result.detector.name}"
-    out().print(title, markup=False, soft_wrap=True)
+    out().print(printable(title), markup=False, soft_wrap=True)
     out().print(table, "none: no decision; acc.: accuracy; loss: log loss", sep="\n")
     found = result.segment_figures
     if found is not None and found.auc is not None:
@@ -295,12 +299,14 @@ def _show(result: Result, out_dir: Path) -> None:
 
 
 def _show_comparison(a: Result, b: Result, comparison: Comparison) -> None:
+    from vidguard.text import printable
+
     difference = comparison.difference
     interval = "" if difference.low is None else f" (95 %: {difference.low:+.3f} to {difference.high:+.3f})"
     p = "undefined" if comparison.p_value is None else f"{comparison.p_value:.3g}"
     out().print(
-        f"A {a.detector.name}: AUC {comparison.auc_a:.3f}",
-        f"B {b.detector.name}: AUC {comparison.auc_b:.3f}",
+        f"A {printable(a.detector.name)}: AUC {comparison.auc_a:.3f}",
+        f"B {printable(b.detector.name)}: AUC {comparison.auc_b:.3f}",
         f"A - B {difference.value:+.3f}{interval}, DeLong p = {p}, "
         f"on {comparison.real} genuine and {comparison.fake} fake items that both decided",
         sep="\n",

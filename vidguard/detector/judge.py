@@ -15,6 +15,7 @@ from vidguard.temporal import TemporalTransformer
 from vidguard.types import KindOfManipulation
 from vidguard.weights import Passport, WeightEntry, read_passport, read_tensors
 
+_NO_NUMBERS = (torch.bool, torch.complex32, torch.complex64, torch.complex128)
 _BATCH = 32  # crops per forward pass: past this two cores gain nothing, and a GPU little at these sizes
 
 
@@ -99,7 +100,16 @@ def load_judge(entry: WeightEntry) -> tuple[Judge, Passport]:
     tensors = read_tensors(entry)
     try:
         judge = Judge(passport.encoders, asdict(passport.temporal), passport.kinds)
+        _require_kinds_of_number(entry.name, judge.state_dict(), tensors)
         judge.load_state_dict(tensors)
     except (RuntimeError, ValueError, AssertionError) as error:
         raise WeightsError(f"the tensors of {entry.name} don't fit its passport: {error}") from error
     return judge.ready(), passport
+
+
+def _require_kinds_of_number(name: str, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """Raise WeightsError for fractions where counts belong and the like: torch would convert them without a word."""
+    for key, tensor in found.items():
+        both = (tensor, wanted.get(key, tensor))
+        if len({one.is_floating_point() for one in both}) > 1 or any(one.dtype in _NO_NUMBERS for one in both):
+            raise WeightsError(f"the tensors of {name} don't fit its passport: {key} is {tensor.dtype}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -14,8 +15,10 @@ from vidguard.detector.kinds import likeliest_kind
 from vidguard.detector.record import can_be_judged, label, observation, probability, thumbnail_jpeg
 from vidguard.encoders import CROP
 from vidguard.faces import FaceDetector, align_crops, detect_turned, find_turn, measure_quality
-from vidguard.types import Interval, Segment, Status, Thumbnail, Track
+from vidguard.types import Interval, Quality, Segment, Status, Thumbnail, Track
 from vidguard.weights import Calibration
+
+_FACES_AT_ONCE: Final = 64  # 10 MB of crops, whatever the size of the crowd
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,19 @@ def judge_still(
         found = detect_turned(face_detector, frame, turn)[0]
     most = config.faces.max_faces
     boxes, landmarks = found.boxes_xyxy_px[:most].cpu(), found.landmarks_px[:most].cpu()
-    crops = align_crops(frame, torch.zeros(len(boxes), dtype=torch.long), landmarks, CROP)
-    qualities = measure_quality(crops, boxes, landmarks)
-    features = judge.encode(crops)
-    logits = features.fake_logit.tolist()
-    kinds = [] if features.kind_logits is None else features.kind_logits.tolist()
+    qualities: list[Quality] = []
+    logits: list[float] = []
+    kinds: list[list[float]] = []
+    jpegs: list[bytes] = []
+    for some in torch.split(torch.arange(len(boxes)), _FACES_AT_ONCE):
+        crops = align_crops(frame, torch.zeros_like(some), landmarks[some], CROP)
+        qualities += measure_quality(crops, boxes[some], landmarks[some])
+        features = judge.encode(crops)
+        logits += features.fake_logit.tolist()
+        kinds += [] if features.kind_logits is None else features.kind_logits.tolist()
+        jpegs += [thumbnail_jpeg(crop) for crop in crops[: max(0, config.max_thumbnails - len(jpegs))]]
     threshold = rule.frame.manipulated_from if rule else calibration.frame_threshold
-    tracks, segments, thumbnails, judged = [], [], [], []
+    tracks, segments, judged = [], [], []
     for index, logit in enumerate(logits):
         fake_prob = None
         if can_be_judged(qualities[index], config):
@@ -71,12 +80,11 @@ def judge_still(
         kind = likeliest_kind(judge.kind_names, kinds[index : index + 1], [1.0]) if flagged else None
         tracks.append(Track(index, (shown,), (seen,), status, fake_prob, called, kind))
         segments.append(Segment(shown.start, shown.end, index, fake_prob, int(fake_prob is not None), called))
-        thumbnails.append(Thumbnail(track_id=index, time=shown.start, jpeg=thumbnail_jpeg(crops[index])))
     best = max((calibration.frame_genuine.best_of(logit, len(judged)) for logit in judged), default=None)
     return StillAnswer(
         tracks=tuple(tracks),
         segments=tuple(segments),
-        thumbnails=tuple(thumbnails[: config.max_thumbnails]),
+        thumbnails=tuple(Thumbnail(track_id=k, time=shown.start, jpeg=jpeg) for k, jpeg in enumerate(jpegs)),
         turn=turn,
         fake_prob=None if best is None else probability(calibration.frame, best),
         num_faces_left_out=max(len(found) - most, 0),

@@ -103,7 +103,9 @@ class FaceDetector:
         shrink = min(1.0, self.config.max_detection_side_px / max(height, width))
         if shrink < 1:
             size = [max(1, round(height * shrink)), max(1, round(width * shrink))]
-            frames = F.interpolate(frames.float(), size=size, mode="area").round().to(torch.uint8)
+            # one channel after another: as floats, an 8K picture's three would take 450 MB at once
+            channels = [F.interpolate(one.float(), size=size, mode="area").round() for one in torch.split(frames, 1, 1)]
+            frames = torch.cat(channels, 1).to(torch.uint8)
         pixels = AreaSampler(frames)
         boxes, index = self._propose(pixels, len(frames), max(float(_CELL), self.config.min_face_px * shrink))
         boxes, index = self._reject(pixels, boxes, index)

@@ -6,9 +6,9 @@ import platform
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import av
 import numpy as np
@@ -19,6 +19,8 @@ from vidguard.config import VIDEO_SUFFIXES
 from vidguard.detector.cost import machine
 from vidguard.errors import InputError
 from vidguard.files import write_whole
+from vidguard.inputs import read_regular
+from vidguard.processes import sole_owner
 from vidguard.protocols.files import SCORES_FILE, read_scores, write_scores
 from vidguard.protocols.items import Item, Listing
 from vidguard.protocols.measure import SEED, compare, figures_by_group, frame_figures, segment_figures
@@ -35,6 +37,7 @@ from vidguard.protocols.run import Ledger, MakeSubject, run
 from vidguard.protocols.scores import Score
 from vidguard.protocols.subject import Subject
 
+_MAX_RESULT_BYTES: Final = 256 << 20  # a list of a million missing items fits
 OnScore = Callable[[Score, int, int], None]
 
 
@@ -58,19 +61,23 @@ def conduct(
     """Measure a subject on a listing and write everything into the folder `out`.
 
     Goes on where an earlier run into the same folder stopped. on_score is called with each score, the number of items
-    done and the number of all. Raises InputError where `out` holds another run.
+    done and the number of all. Raises InputError where `out` holds another run, or another process works in it.
     """
     subject = make_subject()
     about = subject.describe()
-    ledger = Ledger(out / "ledger.jsonl", _header(listing, protocol, about))
-    done = sum(item.id in ledger.scores for item in listing.items)
-    for score in run(listing.items, make_subject, protocol, ledger, workers=workers):
-        done = min(done + 1, len(listing.items))
-        if on_score is not None:
-            on_score(score, done, len(listing.items))
-    scored = tuple(ScoredItem(item, ledger.scores[item.id]) for item in listing.items)
-    result = assemble(listing, scored, protocol, about, workers=workers)
-    _write(out, result, scored, subject)
+    with sole_owner(out):
+        ledger = Ledger(out / "ledger.jsonl", _header(listing, protocol, about))
+        if ledger.damaged:
+            note = f"{ledger.damaged} lines of the ledger were damaged; the items that were in them were scored again"
+            listing = replace(listing, notes=(*listing.notes, note))
+        done = sum(item.id in ledger.scores for item in listing.items)
+        for score in run(listing.items, make_subject, protocol, ledger, workers=workers):
+            done = min(done + 1, len(listing.items))
+            if on_score is not None:
+                on_score(score, done, len(listing.items))
+        scored = tuple(ScoredItem(item, ledger.scores[item.id]) for item in listing.items)
+        result = assemble(listing, scored, protocol, about, workers=workers)
+        _write(out, result, scored, subject)
     return Measured(result, scored)
 
 
@@ -109,7 +116,7 @@ def compare_results(a: Path, b: Path, out: Path | None) -> tuple[Result, Result,
     Raises ReportFormatError and InputError where a file isn't a result or its scores are missing.
     """
     first, second = _read_result(a), _read_result(b)
-    comparison = compare(read_scores(a.parent / first.scores_file), read_scores(b.parent / second.scores_file))
+    comparison = compare(_scores_of(a, first), _scores_of(b, second))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         write_whole(out / "comparison.md", render_comparison_markdown(first, second, comparison).encode())
@@ -118,10 +125,15 @@ def compare_results(a: Path, b: Path, out: Path | None) -> tuple[Result, Result,
 
 
 def _read_result(path: Path) -> Result:
-    try:
-        return Result.from_json(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror}; pass the result.json of a run") from error
+    return Result.from_json(read_regular(path, max_bytes=_MAX_RESULT_BYTES))
+
+
+def _scores_of(path: Path, result: Result) -> list[ScoredItem]:
+    """The scores beside a result, which may be anybody's: a link there must not lead to another file of the user's."""
+    scores = path.parent / result.scores_file
+    if scores.is_symlink():
+        raise InputError(f"{scores} is a link; put the scores themselves beside the result")
+    return read_scores(scores)
 
 
 def _write(out: Path, result: Result, scored: Sequence[ScoredItem], subject: Subject) -> None:

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from vidguard.cells import as_written, inert
 from vidguard.errors import InputError
 from vidguard.files import write_whole
+from vidguard.inputs import read_regular
 from vidguard.protocols.items import Item
 from vidguard.protocols.result import ScoredItem
 from vidguard.protocols.scores import Score
@@ -21,6 +23,7 @@ _COLUMNS: Final = (
     *("id", "label", "method", "compression", "source", "identities"),
     *("fake_prob", "status", "seconds", "detail"),
 )
+_MAX_BYTES: Final = 1 << 30
 _SEPARATOR: Final = "|"  # between identities: no data set names people so
 
 
@@ -39,9 +42,9 @@ def read_scores(path: Path) -> list[ScoredItem]:
     Needed are id, label ("real" or "fake") and fake_prob (empty: no decision). Raises InputError on anything else.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            scored = [_scored(row, path) for row in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = read_regular(path, max_bytes=_MAX_BYTES).decode("utf-8-sig")
+        scored = [_scored(_as_written(row), path) for row in csv.DictReader(io.StringIO(text, newline=""))]
+    except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} can't be read: {error}") from error
     twice = [name for name, count in Counter(s.item.id for s in scored).items() if count > 1]
     if twice:
@@ -82,9 +85,13 @@ def _scored(row: dict[str, str], path: Path) -> ScoredItem:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table with its headings, whole or not at all."""
+    """Write a table with its headings, whole or not at all; text is made `inert`."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows([inert(value) for value in row] for row in rows)
     write_whole(path, text.getvalue().encode())
+
+
+def _as_written(row: dict[str, str]) -> dict[str, str]:
+    return {name: as_written(value) if isinstance(value, str) else value for name, value in row.items()}

@@ -17,6 +17,7 @@ from vidguard.files import write_whole
 from vidguard.protocols.items import Item
 from vidguard.protocols.scores import Score
 from vidguard.text import printable_json
+from vidguard.types import require_plain
 
 RESULT_SCHEMA_VERSION: Final = 1
 POOLED: Final = "pooled"
@@ -182,7 +183,7 @@ class Result:
     coverage: Coverage
     environment: dict[str, Any]
     """Commit, versions, machine, seed."""
-    item_seconds: float
+    item_seconds: Annotated[float, Field(ge=0.0, le=1e12)]
     """Time spent on the items, summed over workers and over resumptions."""
     figures: dict[str, Figures]
     """By `group_key`, at the level of whole items; "pooled" is always there."""
@@ -197,6 +198,10 @@ class Result:
         """Refuse a nameless protocol, and figures that leave out items that were found."""
         if not isinstance(self.protocol.get("name"), str):
             raise ValueError("the protocol has no name")
+        for values in (self.protocol, self.environment, self.detector.settings):
+            require_plain(values)
+        if self.scores_file in ("", ".", "..") or set(self.scores_file) & set("/\\:\0"):
+            raise ValueError("the scores' file must lie beside the result, so be a name without folders")
         if POOLED not in self.figures:
             raise ValueError('the figures lack "pooled"')
         if self.pooled.items != self.coverage.found:

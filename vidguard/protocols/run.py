@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -15,37 +16,48 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from vidguard.errors import BackendError, InputError
+from vidguard.files import write_whole
+from vidguard.inputs import read_regular
+from vidguard.processes import end_with_parent
 from vidguard.protocols.items import Item
 from vidguard.protocols.protocol import Protocol
 from vidguard.protocols.scores import Score
 from vidguard.protocols.subject import Subject
 
 MakeSubject = Callable[[], Subject]
+_MAX_BYTES: Final = 8 << 30  # of a ledger: a face in ten seconds of video makes a line of 4 kB
 _AHEAD: Final = 2  # items handed to a worker before it asks: keeps it busy, and few are suspect when it dies
 
 
 class Ledger:
     """The scores of a run on disk, a line each, written as they come: a stopped run goes on where it was.
 
-    The first line says what was run; a ledger of another run is refused, so that scores of two never mix.
+    The first line says what was run; a ledger of another run is refused, so that scores of two never mix. A line that
+    was being written when a run stopped is taken away, and any other that can't be read is passed over and counted in
+    `damaged`: its item is scored again. One process at a time may hold a ledger: see `sole_owner`.
     """
 
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
         self.path = path
         self.scores: dict[str, Score] = {}
+        self.damaged = 0
         header = json.loads(json.dumps(header))
-        if path.is_file() and path.stat().st_size:
-            self._read(header)
-        else:
+        first = json.dumps(header).encode() + b"\n"
+        content = read_regular(path, max_bytes=_MAX_BYTES) if path.exists() else b""
+        if first.startswith(content):  # new, or stopped before anything was scored
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(header) + "\n")
+            write_whole(path, first)
+        else:
+            self._read(content, header)
 
-    def _read(self, header: dict[str, Any]) -> None:
-        lines = self.path.read_bytes().split(b"\n")
+    def _read(self, content: bytes, header: dict[str, Any]) -> None:
+        lines = content.split(b"\n")
         try:
             found = json.loads(lines[0])
-        except ValueError as error:
-            raise InputError(f"{self.path} is not a ledger of a benchmark; give another --out") from error
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or len(lines) < 2:
+            raise InputError(f"{self.path} is not a ledger of a benchmark; give another --out")
         if found != header:
             changed = sorted(k for k in {*found, *header} if found.get(k) != header.get(k))
             raise InputError(
@@ -55,16 +67,24 @@ class Ledger:
         for line in lines[1:-1]:  # after the last line break lies nothing, or what was being written when a run stopped
             try:
                 score = adapter.validate_json(line)
-            except ValidationError as error:
-                raise InputError(f"{self.path} is damaged; delete it to start again") from error
+            except ValidationError:
+                self.damaged += 1
+                continue
             self.scores[score.id] = score
         if lines[-1]:
-            self.path.write_bytes(b"\n".join(lines[:-1]) + b"\n")
+            os.truncate(self.path, len(content) - len(lines[-1]))
 
     def add(self, score: Score) -> None:
-        """Keep one more score."""
-        with self.path.open("a") as file:
-            file.write(json.dumps(asdict(score)) + "\n")
+        """Keep one more score, whole or not at all. Raises OSError where the disk is full."""
+        line = memoryview(json.dumps(asdict(score)).encode() + b"\n")
+        with self.path.open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                while line:  # a disk that fills up takes a part first
+                    line = line[file.write(line) :]
+            except OSError:
+                file.truncate(before)
+                raise
         self.scores[score.id] = score
 
 
@@ -135,6 +155,7 @@ _subject: Subject | None = None
 
 def _start(make_subject: MakeSubject) -> None:
     global _subject
+    end_with_parent()
     torch.set_num_threads(1)
     _subject = make_subject()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import Final
 
 from vidguard.errors import InputError
+from vidguard.types import MAX_SECONDS, Status
+
+STATUSES: Final = (*(status.value for status in Status), "error")
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,11 @@ class FrameScore:
     time: float
     fake_prob: float
 
+    def __post_init__(self) -> None:
+        """Refuse what is no time or no probability."""
+        _require_times(self.time)
+        _require_prob(self.fake_prob)
+
 
 @dataclass(frozen=True)
 class SegmentScore:
@@ -25,6 +33,13 @@ class SegmentScore:
     start: float
     end: float
     fake_prob: float
+
+    def __post_init__(self) -> None:
+        """Refuse what is no stretch of time or no probability."""
+        _require_times(self.start, self.end)
+        _require_prob(self.fake_prob)
+        if not self.start < self.end:
+            raise InputError(f"a stretch must not be empty: [{self.start}, {self.end})")
 
 
 @dataclass(frozen=True)
@@ -49,5 +64,19 @@ class Score:
         """Refuse a number outside [0, 1], and one beside a status that says there is none."""
         if (self.fake_prob is not None) != (self.status in ("ok", "partial")):
             raise InputError(f"{self.id}: status {self.status} with fake_prob {self.fake_prob}")
-        if self.fake_prob is not None and not (math.isfinite(self.fake_prob) and 0 <= self.fake_prob <= 1):
-            raise InputError(f"{self.id}: fake_prob must lie in [0, 1], got {self.fake_prob}")
+        if self.status not in STATUSES:
+            raise InputError(f"{self.id}: there is no status {self.status!r}; use one of {', '.join(STATUSES)}")
+        if self.fake_prob is not None:
+            _require_prob(self.fake_prob)
+        if not 0 <= self.seconds <= MAX_SECONDS:
+            raise InputError(f"{self.id}: it can't have taken {self.seconds} s")
+
+
+def _require_prob(fake_prob: float) -> None:
+    if not 0 <= fake_prob <= 1:
+        raise InputError(f"fake_prob must lie in [0, 1], got {fake_prob}")
+
+
+def _require_times(*seconds: float) -> None:
+    if not all(abs(time) <= MAX_SECONDS for time in seconds):
+        raise InputError(f"a time must lie within {MAX_SECONDS:g} s of zero, got {seconds}")

@@ -1,7 +1,7 @@
 """A copy of the source with what the Report says drawn into it.
 
 Below the picture a strip is added (the picture itself is not covered): one row per face, coloured by probability, with
-a cursor at the present moment. The sound is not copied.
+a cursor at the present moment; of many faces the 32 most suspicious. The sound is not copied.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import cv2
 import numpy as np
@@ -20,16 +20,17 @@ from vidguard.config import Limits
 from vidguard.errors import InputError, SourceError
 from vidguard.render.scale import rgb
 from vidguard.render.start import from_start
-from vidguard.render.timeline import WIDTH, Axis, time_axis
+from vidguard.render.timeline import WIDTH, Axis, by_track, containing, most_suspicious, time_axis
 from vidguard.render.words import clock, percent
 from vidguard.sandbox import Sandbox
-from vidguard.types import BoxXyxyPx, Interval, Observation, PictureSize, Report, Segment, SourceInfo, Track
+from vidguard.types import BoxXyxyPx, Observation, PictureSize, Report, Segment, SourceInfo, Track
 from vidguard.video import Letterbox, TimedImage, VideoReader, open_source, write_picture, write_video
 
 Image = NDArray[np.uint8]
 Progress = Callable[[float, "float | None"], None]
 
 _BATCH: Final = 4  # full-size frames held at once
+_MAX_ROWS: Final = 32  # of the strip, the most suspicious: a row for each of thousands would be higher than any video
 _NO_FRAME: Final = "not one frame of the source could be decoded, so there is nothing to draw on"
 _INK: Final = (255, 255, 255)
 _STRIP: Final = (24, 28, 34)
@@ -66,7 +67,7 @@ class _Face:
 
     def box(self, time: float) -> BoxXyxyPx | None:
         """Box on the stage, interpolated between the observations of the same visible span; None when out of sight."""
-        span = _containing(self.track.spans, time)
+        span = containing(self.track.spans, time)
         if span is None:
             return None
         seen = [o for o in _around(self.track.observations, time) if span.start <= o.time < span.end]
@@ -78,7 +79,7 @@ class _Face:
 
     def fake_prob(self, time: float) -> float | None:
         """Probability of the segment that holds the moment."""
-        segment = _containing(self.segments, time)
+        segment = containing(self.segments, time)
         return None if segment is None else segment.fake_prob
 
 
@@ -127,10 +128,10 @@ class Painter:
         report = from_start(report)
         self._axis: Axis | None = None if report.source.kind == "image" else time_axis(report)
         self._stage = _Stage(report.source)
-        self._faces = tuple(
-            _Face(track, tuple(s for s in report.segments if s.track_id == track.id), self._stage)
-            for track in report.tracks
-        )
+        segments = by_track(report, report.segments)
+        self._faces = tuple(_Face(track, tuple(segments[track.id]), self._stage) for track in report.tracks)
+        rows = {track.id for track in most_suspicious(report, _MAX_ROWS)}
+        self._rows = tuple(face for face in self._faces if face.track.id in rows)
         self._strip: _Strip | None = None
 
     def paint(self, frame: Image, time: float) -> Image:
@@ -144,7 +145,7 @@ class Painter:
             self._paint_box(picture, face, time)
         if self._axis is not None:
             if self._strip is None:
-                self._strip = _Strip(self._axis, self._faces, picture.shape[1])
+                self._strip = _Strip(self._axis, self._rows, picture.shape[1])
             picture = np.concatenate([picture, self._strip.at(time)])
         return picture
 
@@ -167,12 +168,6 @@ class Painter:
         # Black on the light middle steps, white on the dark ends.
         ink = (0, 0, 0) if sum(colour) > 380 else _INK
         cv2.putText(picture, label, (left + 4, bottom - base - 3), _FONT, scale, ink, line // 2 or 1, cv2.LINE_AA)
-
-
-def _containing(intervals: tuple[Any, ...], time: float) -> Any:
-    index = bisect_right(intervals, time, key=lambda i: i.start) - 1
-    found: Interval | None = intervals[index] if index >= 0 else None
-    return found if found is not None and time < found.end else None
 
 
 def _around(observations: tuple[Observation, ...], time: float) -> tuple[Observation, ...]:

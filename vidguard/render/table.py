@@ -13,7 +13,7 @@ from rich.text import Text
 
 from vidguard.render.scale import rgb
 from vidguard.render.start import from_start
-from vidguard.render.timeline import Axis, time_axis
+from vidguard.render.timeline import Axis, by_track, most_suspicious, time_axis
 from vidguard.render.words import clock, decision_words, kind_words, percent, track_words, verdict
 from vidguard.text import printable
 from vidguard.types import Finding, Interval, Report, Segment, Track
@@ -21,6 +21,8 @@ from vidguard.types import Finding, Interval, Report, Segment, Track
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _UNJUDGED: Final = "?"
 _COLUMNS: Final = 60
+MAX_FACES: Final = 32
+"""Faces shown, the most suspicious; the rest are counted."""
 _TONES: Final = {"flagged": "bold red", "undecided": "bold yellow", "clear": "bold blue", "none": "bold yellow"}
 
 
@@ -43,6 +45,8 @@ def report_table(report: Report) -> RenderableType:
         parts.append(_face_table(report))
     if report.tracks and report.source.kind != "image":
         parts.append(timeline_text(report))
+    if (hidden := len(report.tracks) - MAX_FACES) > 0:
+        parts.append(Text(f"{hidden:,} more faces, none of them more suspicious, are in the JSON report", style="dim"))
     parts += [Text(f"note: {printable(note)}", style="dim") for note in report.engine.notes]
     return Group(*parts)
 
@@ -59,11 +63,11 @@ def timeline_text(report: Report, truth: Sequence[Interval] | None = None) -> Te
         text.append(_label("truth"))
         text.append("".join("█" if _covers(truth, cell) else "·" for cell in _cells(axis)), style="bold")
         text.append("\n")
-    for track in report.tracks:
+    segments = by_track(report, report.segments)
+    for track in most_suspicious(report, MAX_FACES):
         text.append(_label(f"face {track.id}", percent(track.fake_prob)))
-        segments = [s for s in report.segments if s.track_id == track.id]
         for cell in _cells(axis):
-            text.append(*_block(segments, cell))
+            text.append(*_block(segments[track.id], cell))
         text.append("\n")
     text.append(_label(""))
     start, end = clock(axis.domain.start), clock(axis.domain.end)
@@ -86,16 +90,16 @@ def _face_table(report: Report) -> Table:
     if told:
         table.add_column("kind")
     table.add_column("status" if still else "suspicious")
-    for track in report.tracks:
+    findings = by_track(report, report.findings)
+    for track in most_suspicious(report, MAX_FACES):
         times = [] if still else [f"{clock(track.start)}–{clock(track.end)}", f"{_visible(track):.1f} s"]
-        found = [f for f in report.findings if f.track_id == track.id]
         table.add_row(
             str(track.id),
             *times,
             Text(percent(track.fake_prob), style=_style(track.fake_prob)),
             *([track.decision or "–"] if decided else []),
             *([kind_words(track.kind)] if told else []),
-            track_words(track.status) if still or track.fake_prob is None else _stretches(found),
+            track_words(track.status) if still or track.fake_prob is None else _stretches(findings[track.id]),
         )
     return table
 

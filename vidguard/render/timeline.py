@@ -5,16 +5,29 @@ A lane is `WIDTH` units wide over the time domain and `HEIGHT` units high; proba
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Final
+from typing import Final, TypeVar
 
 from vidguard.render.scale import step_index
 from vidguard.render.words import clock
-from vidguard.types import Finding, Interval, Observation, Report, Segment, Track
+from vidguard.types import (
+    MAX_SECONDS,
+    Explanation,
+    Finding,
+    Interval,
+    Observation,
+    Report,
+    Segment,
+    Thumbnail,
+    Track,
+)
 
+_Part = TypeVar("_Part", Segment, Finding, Thumbnail, Explanation)
+_Stretch = TypeVar("_Stretch", bound=Interval)
 WIDTH: Final = 1000.0
 HEIGHT: Final = 100.0
 TOP: Final = 12.0
@@ -23,6 +36,7 @@ MIN_BAR: Final = 0.6
 """Narrower segments are drawn together, showing the highest probability: 0.6 units are about one pixel."""
 MAX_CURVE_POINTS: Final = 800
 _TICK_STEPS: Final = (0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
+_LONG_STEP: Final = 7200
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,8 @@ class Axis:
 
     def ticks(self, *, count: int = 8) -> tuple[Tick, ...]:
         """At most ``count + 1`` round times."""
-        step = next((s for s in _TICK_STEPS if self.domain.seconds / s <= count), 7200)
+        whole = math.ceil(self.domain.seconds / (count * _LONG_STEP)) * _LONG_STEP
+        step = next((s for s in _TICK_STEPS if self.domain.seconds / s <= count), whole)
         first = -(-self.domain.start // step)
         number = int(self.domain.end // step - first) + 1
         times = [(first + i) * step for i in range(number)]
@@ -70,7 +85,36 @@ def time_axis(report: Report) -> Axis:
     length = report.source.duration_seconds or report.coverage.seconds
     starts = [start, *(track.start for track in report.tracks)]
     ends = [start + length, *(track.end for track in report.tracks)]
-    return Axis(Interval(min(starts), max(max(ends), min(starts) + 1e-3)))
+    begin = min(*starts, MAX_SECONDS - 1.0)
+    return Axis(Interval(begin, min(max(*ends, begin + 1e-3), MAX_SECONDS)))
+
+
+def by_track(report: Report, items: Iterable[_Part]) -> dict[int, list[_Part]]:
+    """The parts of each of a report's tracks, in the order given."""
+    groups: dict[int, list[_Part]] = {track.id: [] for track in report.tracks}
+    for item in items:
+        groups[item.track_id].append(item)
+    return groups
+
+
+def most_suspicious(report: Report, limit: int) -> tuple[Track, ...]:
+    """At most ``limit`` of the tracks, in the report's order: those with the highest probability, or finding in them.
+
+    A crowd, or a tracker that loses its faces, makes thousands; no view grows with them.
+    """
+    if len(report.tracks) <= limit:
+        return report.tracks
+    peaks = {track.id: -1.0 if track.fake_prob is None else track.fake_prob for track in report.tracks}
+    for finding in report.findings:
+        peaks[finding.track_id] = max(peaks[finding.track_id], finding.peak_fake_prob)
+    kept = set(sorted(peaks, key=lambda track_id: -peaks[track_id])[:limit])
+    return tuple(track for track in report.tracks if track.id in kept)
+
+
+def containing(intervals: Sequence[_Stretch], time: float) -> _Stretch | None:
+    """The one of sorted, disjoint intervals that holds a moment."""
+    index = bisect_right(intervals, time, key=lambda i: i.start) - 1
+    return intervals[index] if index >= 0 and time < intervals[index].end else None
 
 
 def draw_lane(axis: Axis, track: Track, segments: Sequence[Segment], findings: Iterable[Finding]) -> Lane:

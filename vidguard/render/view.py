@@ -9,10 +9,23 @@ from statistics import fmean
 from typing import Any, Final
 
 from vidguard.render.start import from_start
-from vidguard.render.timeline import Axis, Lane, curve_runs, draw_lane, mean_face_px, observations_in, time_axis
+from vidguard.render.timeline import (
+    Axis,
+    Lane,
+    by_track,
+    containing,
+    curve_runs,
+    draw_lane,
+    mean_face_px,
+    most_suspicious,
+    observations_in,
+    time_axis,
+)
 from vidguard.render.words import clock, percent
 from vidguard.types import Explanation, Finding, Report, Segment, Thumbnail, Track
 
+MAX_FACES: Final = 100
+"""Faces shown, the most suspicious; the rest are in the JSON."""
 MAX_EVIDENCE: Final = 24
 """Findings shown with pictures, most suspicious first; the rest are in the timeline and the JSON."""
 PICTURES_PER_FINDING: Final = 4
@@ -74,6 +87,7 @@ class View:
 
     axis: Axis
     faces: tuple[Face, ...]
+    hidden_faces: int
     evidence: tuple[Evidence, ...]
     hidden_findings: int
     data: dict[str, Any]
@@ -86,20 +100,17 @@ def build_view(report: Report) -> View:
     """Work out the whole page once."""
     facts, report = _facts(report), from_start(report)
     axis = time_axis(report)
-    segments = _by_track(report, report.segments)
-    explanations = _by_track(report, report.explanations)
-    findings = _by_track(report, report.findings)
-    pictures = {
-        track_id: sorted(items, key=lambda t: t.time)
-        for track_id, items in _by_track(report, report.thumbnails).items()
-    }
-    faces = tuple(
-        _face(axis, track, segments[track.id], findings[track.id], pictures[track.id]) for track in report.tracks
-    )
+    segments = by_track(report, report.segments)
+    explanations = by_track(report, report.explanations)
+    findings = by_track(report, report.findings)
+    pictures = by_track(report, sorted(report.thumbnails, key=lambda t: t.time))
+    tracks = most_suspicious(report, MAX_FACES)
+    faces = tuple(_face(axis, track, segments[track.id], findings[track.id], pictures[track.id]) for track in tracks)
     ranked = sorted(report.findings, key=lambda f: -f.peak_fake_prob)
     return View(
         axis=axis,
         faces=faces,
+        hidden_faces=len(report.tracks) - len(tracks),
         evidence=tuple(
             _evidence(f, segments[f.track_id], pictures[f.track_id], explanations[f.track_id])
             for f in ranked[:MAX_EVIDENCE]
@@ -108,7 +119,7 @@ def build_view(report: Report) -> View:
         data={
             "start": axis.domain.start,
             "end": axis.domain.end,
-            "faces": [_face_data(track, segments[track.id], pictures[track.id]) for track in report.tracks],
+            "faces": [_face_data(track, segments[track.id], pictures[track.id]) for track in tracks],
         },
         facts=facts,
     )
@@ -117,13 +128,6 @@ def build_view(report: Report) -> View:
 def jpeg_address(jpeg: bytes) -> str:
     """A data: address a page can show."""
     return "data:image/jpeg;base64," + b64encode(jpeg).decode()
-
-
-def _by_track(report: Report, items: Any) -> dict[int, list[Any]]:
-    groups: dict[int, list[Any]] = {track.id: [] for track in report.tracks}
-    for item in items:
-        groups.setdefault(item.track_id, []).append(item)
-    return groups
 
 
 def _face(
@@ -172,7 +176,8 @@ def _reasons(explained: Explanation) -> Reasons:
 
 
 def _prob_at(segments: list[Segment], time: float) -> float | None:
-    return next((s.fake_prob for s in segments if s.start <= time < s.end), None)
+    segment = containing(segments, time)
+    return None if segment is None else segment.fake_prob
 
 
 def _face_data(track: Track, segments: list[Segment], pictures: list[Thumbnail]) -> dict[str, Any]:

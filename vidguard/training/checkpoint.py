@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -105,7 +106,8 @@ def load_model(model: nn.Module, path: Path) -> None:
 class Resumable:
     """The whole state of a round in one file, so that a stopped round goes on where it last was saved.
 
-    Model, averaged model and AdamW's moments; the schedule and AdamW's own count follow from the step.
+    Model, averaged model and AdamW's moments; the schedule and AdamW's own count follow from the step. What samples and
+    dropout are drawn by is kept as well: on a CPU, a round that was stopped ends bit for bit as one that wasn't.
     """
 
     def __init__(
@@ -113,6 +115,9 @@ class Resumable:
     ) -> None:
         self.path, self.trained_from = path, trained_from
         self.model, self.average, self.optimizer = model, average, optimizer
+        self.positions: deque[str] = deque()
+        """Where the stream of samples goes on, by the worker whose turn it is; the owner keeps it up to date."""
+        self._random: dict[str, Tensor] = {}
 
     def save(self, step: int) -> None:
         """Write the state after `step` steps."""
@@ -121,7 +126,8 @@ class Resumable:
         for name, parameter in self.model.named_parameters():
             state = self.optimizer.state[parameter]
             tensors |= {f"{moment}.{name}": state[moment] for moment in _MOMENTS if moment in state}
-        save_tensors(self.path, tensors, self.trained_from, step=str(step))
+        tensors |= {f"random.{device}": state for device, state in _random_states().items()}
+        save_tensors(self.path, tensors, self.trained_from, step=str(step), positions=json.dumps(list(self.positions)))
 
     def load(self, schedule: torch.optim.lr_scheduler.LRScheduler) -> int:
         """Take up the state and set the schedule to it; gives the steps done, 0 when there is nothing to take up.
@@ -131,15 +137,25 @@ class Resumable:
         if not is_made(self.path, self.trained_from, lambda _: None):
             return 0
         try:
-            step, tensors = int(metadata(self.path)["step"]), load_file(self.path)
+            about, tensors = metadata(self.path), load_file(self.path)
+            step, positions = int(about["step"]), json.loads(about.get("positions", "[]"))
             self.model.load_state_dict(_part(tensors, "model."))
             self.average.load_state_dict(_part(tensors, "average."))
             self._load_moments(tensors, step)
+            self.positions, self._random = deque(positions), _part(tensors, "random.")
         except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{self.path} doesn't fit; delete it to begin the round again: {error}") from error
         schedule.load_state_dict({"last_epoch": step - 1, "_step_count": step})
         schedule.step()  # a schedule sets the optimizer's rate only when it steps
         return step
+
+    def restore_random(self) -> None:
+        """Have torch draw on from where the state was saved; nothing happens where none was taken up."""
+        for device, state in self._random.items():
+            if device == "cpu":
+                torch.set_rng_state(state)
+            elif torch.cuda.is_available():
+                torch.cuda.set_rng_state(state)
 
     def _load_moments(self, tensors: dict[str, Tensor], step: int) -> None:
         state = {}
@@ -149,6 +165,11 @@ class Resumable:
                 moments = {m: torch.empty_like(parameter).copy_(tensors[f"{m}.{name}"]).detach() for m in _MOMENTS}
                 state[index] = {"step": torch.tensor(float(step)), **moments}
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+
+
+def _random_states() -> dict[str, Tensor]:
+    on_gpu = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
+    return {"cpu": torch.get_rng_state(), **on_gpu}
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

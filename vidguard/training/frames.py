@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ from torch.utils.data import DataLoader
 from vidguard.encoders import ENCODERS, Encoder, prepare_crops
 from vidguard.errors import InputError
 from vidguard.metrics import auc
+from vidguard.processes import end_with_parent
+from vidguard.training.batches import Batch, Batches, position_of
 from vidguard.training.checkpoint import (
     Resumable,
     Say,
@@ -93,6 +96,7 @@ def _run_round(
     An encoder that learns kinds has a head for them meanwhile, which teaches its embedding and is then dropped: the
     set's own is fitted on all of its encoders.
     """
+    torch.manual_seed(recipe.seed + 1 + number)  # so that it makes no difference where the rounds before were run
     settings = recipe.encoders[name]
     steps, rate = settings.rounds[number].steps, settings.rounds[number].learning_rate
     if number == 0 and settings.pretrained is not None:
@@ -111,7 +115,8 @@ def _run_round(
     trained_from = round_digest(recipe, name, number, store.made_from)
     resumable = Resumable(partial, model, average, optimizer, trained_from)
     done = resumable.load(schedule)
-    samples = _samples(recipe, name, number, store, done=done, workers=workers)
+    samples = _samples(recipe, name, number, store, resumable, done=done, workers=workers)
+    resumable.restore_random()  # after the workers were started, which draws a number as well
     before = sum(part.steps for part in settings.rounds[:number])
     losses: list[float] = []
     with (
@@ -120,7 +125,8 @@ def _run_round(
         bar(f"{name}, round {number}", done=done, total=steps) as shown,
     ):
         for step in range(done + 1, steps + 1):
-            crops, labels, kinds = next(samples)
+            crops, labels, kinds, position = next(samples)
+            resumable.positions.append(position)
             inputs = prepare_crops(crops.to(device), model.input_size)
             rate = optimizer.param_groups[0]["lr"]
             losses.append(_step(model, inputs, labels.float().to(device), kinds.to(device), optimizer, settings))
@@ -138,21 +144,32 @@ def _run_round(
 
 
 def _samples(
-    recipe: Recipe, name: str, number: int, store: Store, *, done: int, workers: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Endless batches. A round that goes on draws others than those it was trained on before it stopped."""
-    settings = recipe.encoders[name]
-    if done:
-        torch.manual_seed(recipe.seed + done)  # dropout, likewise
+    recipe: Recipe, name: str, number: int, store: Store, resumable: Resumable, *, done: int, workers: int
+) -> Iterator[Batch]:
+    """Endless batches. A round that goes on draws what it would have drawn had it not stopped.
+
+    With another number of workers than before, it draws others than those it was trained on.
+    """
+    settings, streams = recipe.encoders[name], max(1, workers)
+    exact = len(resumable.positions) == streams
     stream = SampleStream(
         store,
         recipe.mixture_of(name),
-        seed=recipe.seed + number + (done << 32),
+        seed=recipe.seed + number + (0 if exact else done << 32),
         degraded=settings.degraded,
         kinds=settings.kinds,
     )
     stream.require_material()
-    loader = DataLoader(stream, settings.batch, num_workers=workers, persistent_workers=workers > 0)
+    beginnings = [position_of(stream.generator(worker).bit_generator.state) for worker in range(streams)]
+    positions = [*resumable.positions] if exact else beginnings
+    resumable.positions = deque(positions, maxlen=streams)
+    loader = DataLoader(
+        Batches(stream, settings.batch, positions),
+        batch_size=None,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        worker_init_fn=_start_worker,
+    )
     threads = cv2.getNumThreads()
     # before the workers are forked: to end OpenCV's threads, a worker would wait for ever for those it didn't inherit
     cv2.setNumThreads(1)
@@ -160,6 +177,10 @@ def _samples(
         return iter(loader)
     finally:
         cv2.setNumThreads(threads)
+
+
+def _start_worker(_: int) -> None:
+    end_with_parent()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Final
 
 from vidguard.config import STILL_SUFFIXES, VIDEO_SUFFIXES
 from vidguard.errors import InputError
+from vidguard.inputs import read_regular
 from vidguard.training.recipe import MaterialRecipe
 
 SPLITS: Final = ("train", "val")
 _COLUMNS: Final = ("path", "label", "kind", "dataset", "split", "group")
 _LABELS: Final = ("real", "fake")
+_MAX_BYTES: Final = 1 << 30  # of a manifest
 _VALIDATION_ONE_IN: Final = 5  # groups of a folder without split folders
 
 
@@ -73,15 +76,17 @@ def list_material(sources: Sequence[Path], recipe: MaterialRecipe) -> list[tuple
 
 def read_manifest(index: Path) -> list[Row]:
     """Every row of a CSV manifest with path,label,kind,dataset,split,group; paths are relative to its folder."""
+    content = read_regular(index, max_bytes=_MAX_BYTES)
     try:
-        with index.open(newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file)
-            missing = [c for c in _COLUMNS if c not in (table.fieldnames or ())]
-            if missing:
-                raise InputError(f"{index} has no column {', '.join(missing)}; a manifest has {','.join(_COLUMNS)}")
-            return [_row(fields) for fields in table]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = content.decode("utf-8-sig")
+        table = csv.DictReader(io.StringIO(text, newline=""))
+        missing = [c for c in _COLUMNS if c not in (table.fieldnames or ())]
+        rows = [] if missing else [_row(fields) for fields in table]
+    except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{index} can't be read: {error}; --material takes a CSV manifest or a folder") from error
+    if missing:
+        raise InputError(f"{index} has no column {', '.join(missing)}; a manifest has {','.join(_COLUMNS)}")
+    return rows
 
 
 def read_folder(folder: Path) -> list[Row]:

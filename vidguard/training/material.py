@@ -24,12 +24,14 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track as progress
 
+from vidguard.cells import as_written, inert
 from vidguard.config import AnalysisConfig, FaceConfig
 from vidguard.encoders import CROP
 from vidguard.errors import InputError, SourceError
 from vidguard.faces import FaceDetector, FaceFollower, align_crops, crop_transforms
 from vidguard.files import write_whole
 from vidguard.forge import Face
+from vidguard.processes import end_with_parent
 from vidguard.text import printable
 from vidguard.training.checkpoint import Say
 from vidguard.training.listing import Row, is_video
@@ -125,7 +127,7 @@ def build_store(
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(_COLUMNS)
-    writer.writerows([getattr(r, c) for c in _COLUMNS] for r in rows)
+    writer.writerows([inert(getattr(r, c)) for c in _COLUMNS] for r in rows)
     write_whole(folder / "rows.csv", table.getvalue().encode(errors="surrogateescape"))
     return open_store(folder)
 
@@ -161,6 +163,7 @@ class NpyWriter:
 
 
 def _start_worker() -> None:
+    end_with_parent()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
 
@@ -198,7 +201,7 @@ def open_store(folder: Path) -> Store:
 
 
 def _row(fields: dict[str, str]) -> Row:
-    path, label, kind, dataset, split, group, track, time = (fields[c] for c in _COLUMNS)
+    path, label, kind, dataset, split, group, track, time = (as_written(fields[c]) for c in _COLUMNS)
     return Row(path, label, kind, dataset, split, group, int(track), float(time))
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rich.progress import track as progress
 
 from vidguard.faces.mesh import POINTS, FaceMesh
+from vidguard.processes import end_with_parent
 from vidguard.training.material import Store, open_store
 
 _CHUNK = 512
@@ -23,7 +24,7 @@ def find_meshes(folder: Path, *, workers: int) -> None:
     wanted = pristine(store)
     meshes = np.full((len(store.rows), POINTS, 2), np.nan, np.float32)
     chunks = [wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK)]
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=end_with_parent) as pool:
         found = pool.map(partial(_meshes_of, folder), chunks)
         for chunk, part in progress(zip(chunks, found), description="finding meshes", total=len(chunks)):
             meshes[chunk] = part

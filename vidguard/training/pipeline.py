@@ -17,6 +17,7 @@ from vidguard.detector.cost import cost_of
 from vidguard.errors import InputError, WeightsError
 from vidguard.faces.mesh import FaceMesh
 from vidguard.files import write_whole
+from vidguard.processes import sole_owner
 from vidguard.training.calibrate import calibrate, encoder_figures, fit_fusion
 from vidguard.training.checkpoint import Say, digest, final_digest, is_made
 from vidguard.training.export import export, passport_of, write_card
@@ -48,7 +49,7 @@ def train(
     """Run the stages prepare, each encoder's, and temporal in order, or only one; tells of it by `show`.
 
     Raises InputError for a stage that the recipe hasn't, for material that can't be used, and where the work folder
-    holds what another recipe or other material made.
+    holds what another recipe or other material made, or another process works in it.
     """
     stages: dict[str, Callable[[Say], None]] = {
         "prepare": partial(prepare, recipe, material, work, workers),
@@ -57,16 +58,16 @@ def train(
     }
     if only is not None and only not in stages:
         raise InputError(f"no stage {only!r}; {recipe.name} has {', '.join(stages)}")
-    work.mkdir(parents=True, exist_ok=True)
 
     def say(line: str) -> None:
         with (work / "train.log").open("a", encoding="utf-8") as log:
             log.write(f"{datetime.now().isoformat(timespec='seconds')} {line}\n")
         show(line)
 
-    for name, stage in stages.items():
-        if only in (None, name):
-            stage(say)
+    with sole_owner(work):
+        for name, stage in stages.items():
+            if only in (None, name):
+                stage(say)
 
 
 def prepare(recipe: Recipe, material: Sequence[Path], work: Path, workers: int, say: Say) -> None:

@@ -76,17 +76,24 @@ class SampleStream(IterableDataset[tuple[Tensor, float, int]]):
     def drawn(self) -> Iterator[tuple[Tensor, float, int, int]]:
         """The same with the position of the crop in the store that each sample is, or was forged from."""
         worker = get_worker_info()
-        rng = np.random.default_rng([self.seed, worker.id if worker else 0])
+        rng = self.generator(worker.id if worker else 0)
         while True:
-            choice = int(rng.choice(len(self.mixture), p=self.weights))
-            real, fake = self.pools[choice]
-            if self.mixture[choice].draw == "pairs":
-                yield from self._forged_pair(int(rng.choice(real)), real, rng)
-            else:
-                is_fake = bool(rng.random() < 0.5)
-                index = int(rng.choice(fake if is_fake else real))
-                image = self._degradation(rng)(place(self.store.crops[index], rng))
-                yield _tensor(image), float(is_fake), class_of(self.store.rows[index]), index
+            yield from self.draw(rng)
+
+    def generator(self, worker: int) -> np.random.Generator:
+        """What one of several processes draws by."""
+        return np.random.default_rng([self.seed, worker])
+
+    def draw(self, rng: np.random.Generator) -> list[tuple[Tensor, float, int, int]]:
+        """One sample, or a genuine face and the forgery made from it; as `drawn`."""
+        choice = int(rng.choice(len(self.mixture), p=self.weights))
+        real, fake = self.pools[choice]
+        if self.mixture[choice].draw == "pairs":
+            return list(self._forged_pair(int(rng.choice(real)), real, rng))
+        is_fake = bool(rng.random() < 0.5)
+        index = int(rng.choice(fake if is_fake else real))
+        image = self._degradation(rng)(place(self.store.crops[index], rng))
+        return [(_tensor(image), float(is_fake), class_of(self.store.rows[index]), index)]
 
     def _degradation(self, rng: np.random.Generator) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
         return sample_degradation(rng) if rng.random() < self.degraded else np.asarray

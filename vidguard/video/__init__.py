@@ -92,7 +92,7 @@ def _open(source: Source, device: torch.device, backend: str | None, limits: Lim
     from vidguard.video.pillow_reader import is_for_pillow, open_picture
     from vidguard.video.pyav_software import open_software
 
-    if backend == "pillow" or (backend is None and is_for_pillow(source)):
+    if backend == "pillow" or (backend is None and is_for_pillow(source, limits)):
         return open_picture(source, device, limits)
     if backend == "decord":
         from vidguard.video.decord_reader import open_decord

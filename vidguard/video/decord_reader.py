@@ -21,6 +21,7 @@ from vidguard.errors import BackendError, InputError
 from vidguard.types import FrameBatch
 from vidguard.video.container import choose_stream, open_container
 from vidguard.video.crop import NO_CROP
+from vidguard.video.limits import moment
 from vidguard.video.pyav_reader import PyAvReader
 from vidguard.video.pyav_software import open_software
 from vidguard.video.reader import fill_batches, one_batch, require_batch_size, require_increasing
@@ -84,7 +85,8 @@ class DecordReader:
         self._frames = frames
         self._spans = np.asarray(spans, dtype=np.float64)
         starts = self._spans[:, 0]
-        if not (np.isfinite(starts).all() and (np.diff(starts) > 0).all() and abs(starts[0]) <= limits.max_seconds):
+        sound = np.isfinite(starts).all() and (np.diff(starts) > 0).all() and moment(float(starts[-1])) is not None
+        if not (sound and abs(starts[0]) <= limits.max_seconds):
             raise BackendError(f"decord found no usable times in {self.info.name}; use backend='pyav'")
         self._starts = starts - starts[0] + self.info.start_seconds
         end = float(self._starts[-1] + np.ptp(self._spans[-1]))

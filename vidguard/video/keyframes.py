@@ -31,7 +31,7 @@ from vidguard.video.deinterlace import Deinterlacer
 from vidguard.video.gif import GifClock
 from vidguard.video.guard import guarded, reading
 from vidguard.video.isolated import open_sandboxed
-from vidguard.video.limits import check_pixels
+from vidguard.video.limits import check_pixels, moment
 from vidguard.video.picture import (
     DEFAULT_FRAME_RATE,
     Picture,
@@ -85,7 +85,7 @@ def open_key_frames(
 
 
 def _open(source: Source, max_frames: int, limits: Limits) -> KeyFrameReader | PillowReader | PicturesReader:
-    if is_for_pillow(source):
+    if is_for_pillow(source, limits):
         return open_picture(source, _CPU, limits, max_pictures=max_frames)
     container = open_container(source, limits)
     try:
@@ -160,7 +160,7 @@ class KeyFrameReader:
         first, self._first = self._first, None
         last = float("-inf")
         for frame in chain((first,), self._frames):
-            seconds = frame.time
+            seconds = moment(frame.time)
             if seconds is None or seconds <= last:
                 self._troubles["key frames without a time, or out of order"] += 1
                 continue

@@ -17,6 +17,7 @@ from vidguard.types import SourceInfo
 from vidguard.video.color import ColorSpec, Matrix, Transfer
 from vidguard.video.container import AV_TIME_BASE
 from vidguard.video.crop import NO_CROP, Crop, read_crop
+from vidguard.video.limits import count, moment, rate
 from vidguard.video.orientation import Orientation, from_display_matrix
 from vidguard.video.promise import container_seconds, is_untimed, stream_seconds
 from vidguard.video.source import Source
@@ -119,12 +120,13 @@ def describe(
     source: Source, container: InputContainer, stream: VideoStream, picture: Picture, first: VideoFrame | None
 ) -> SourceInfo:
     """Put together what the header and the first frame say."""
-    rate = None if is_clock(stream, stream.average_rate) else frame_rate(stream, first)
+    pace = None if is_clock(stream, stream.average_rate) else frame_rate(stream, first)
     width, height = picture.orientation.size(picture.width, picture.height)
     duration = stream_seconds(stream)
     if duration is None:
         duration = container_seconds(container)
-    start = 0.0 if first is None or first.time is None or is_untimed(container) else first.time
+    start = 0.0 if first is None or is_untimed(container) else moment(first.time) or 0.0
+    begin = None if container.start_time is None else moment(container.start_time / AV_TIME_BASE)
     if duration is not None and "matroska" in container.format.name and 0 < start < duration:
         duration -= start  # there, it is counted from zero
     return SourceInfo(
@@ -136,11 +138,11 @@ def describe(
         width=width or None,
         height=height or None,
         rotation_degrees=picture.orientation.rotation_degrees,
-        frame_rate=None if rate is None else float(rate),
+        frame_rate=None if pace is None else float(pace),
         start_seconds=start,
-        origin_seconds=start if container.start_time is None else min(start, container.start_time / AV_TIME_BASE),
+        origin_seconds=start if begin is None else min(start, begin),
         duration_seconds=duration,
-        num_frames_header=stream.frames or None,
+        num_frames_header=count(stream.frames),
         size_bytes=source.size_bytes,
         sha256=source.sha256,
         color_matrix=picture.color.matrix,
@@ -155,15 +157,16 @@ def describe(
 def frame_rate(stream: VideoStream, first: VideoFrame | None) -> Fraction | None:
     """Give the average rate by the container's times or, where it has none, the rate the codec or header states."""
     has_times = not is_untimed(stream.container) and (first is None or first.pts is not None)
-    rates = [None if is_clock(stream, rate) else rate for rate in (stream.average_rate, stream.guessed_rate)]
-    return next((rate for rate in (rates if has_times else reversed(rates)) if rate), None)
+    stated = map(rate, (stream.average_rate, stream.guessed_rate))
+    rates = [None if is_clock(stream, pace) else pace for pace in stated]
+    return next((pace for pace in (rates if has_times else reversed(rates)) if pace), None)
 
 
-def is_clock(stream: VideoStream, rate: Fraction | None) -> bool:
+def is_clock(stream: VideoStream, pace: Fraction | None) -> bool:
     """Whether a rate is only that of the clock: 1000 in WebM that states none, as MediaRecorder writes, 100 in GIF."""
     if stream.time_base is None or not stream.container.format.name.startswith(("matroska", "gif")):
         return False
-    return rate is not None and rate * stream.time_base >= 1
+    return pace is not None and pace * stream.time_base >= 1
 
 
 def pixel_format(frame: VideoFrame) -> str:

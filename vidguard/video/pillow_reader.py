@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import count
 from math import ceil, sqrt
 from types import TracebackType
-from typing import Any, Final
+from typing import IO, Any, Final, cast
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor
 from vidguard.config import Limits
 from vidguard.errors import InputError, LimitError, SourceError
 from vidguard.types import FrameBatch, SourceInfo
-from vidguard.video.limits import check_still_pixels
+from vidguard.video.limits import check_still_pixels, still_bytes
 from vidguard.video.pictures import behind_jpeg, is_picture_sequence, looks_like_a_picture
 from vidguard.video.promise import iso_boxes
 from vidguard.video.reader import pick_shown, require_batch_size, require_increasing
@@ -33,6 +33,7 @@ _FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "
 _DAMAGE: Final = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, RuntimeError, EOFError, ArithmeticError, struct.error),
 )
+_PACKED_PIXEL_BYTES: Final = 2  # of WebP, AVIF and HEIF, compressed always, whose decoders take the file as a whole
 _JPEG_END: Final = b"\xff\xd9"
 _EXIF_ORIENTATION: Final = 0x0112
 _EXIF_ROTATION_DEGREES: Final = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
@@ -51,11 +52,10 @@ _PAGE_SECONDS: Final = 1.0
 _TOO_FAST_SECONDS, _FAST_SECONDS = 0.0101, 0.1
 _MAX_FURTHER: Final = 64  # pictures behind the first of a photo that are looked up
 _TIFF_SUB_IFDS: Final = 330
-_ANY: Final = Limits()
 _GAIN_MAP: Final = b"hdrgm:Version="
 
 
-def is_for_pillow(source: Source) -> bool:
+def is_for_pillow(source: Source, limits: Limits) -> bool:
     """Tell by content whether Pillow is to read the source: pictures that FFmpeg doesn't read as a video.
 
     A pipe that brings pictures is read to its end first. Animated GIF and PNG are FFmpeg's (unless a PNG's first
@@ -63,9 +63,9 @@ def is_for_pillow(source: Source) -> bool:
     """
     if not looks_like_a_picture(source):
         return False
-    source.hold()
+    source.hold(still_bytes(limits))
     if source.head[:3] == b"GIF" or source.head[:4] == b"\x89PNG":
-        return not _is_animation(source)
+        return not _is_animation(source, limits)
     return not is_picture_sequence(source)
 
 
@@ -79,8 +79,8 @@ def open_picture(
     rest black or of one colour. Raises SourceError for what Pillow can't identify, LimitError for a picture of more
     than max_still_pixels.
     """
-    source.hold()
-    picture = _identify(source)
+    source.hold(still_bytes(limits))
+    picture = _identify(source, limits)
     check_still_pixels(source.name, *picture.size, limits)
     if picture.format != "MPO" and getattr(picture, "is_animated", False):
         return PicturesReader(source, picture, device, limits, max_pictures)
@@ -92,7 +92,7 @@ def _open_still(source: Source, picture: ImageFile.ImageFile, device: torch.devi
     notes: list[str] = []
     found = _decode(picture, limits)
     if found.error is not None:
-        found = _decode(_salvage(source), limits, salvaged=found.error)
+        found = _decode(_salvage(source, limits), limits, salvaged=found.error)
         fate = "can't be decoded" if found.frame is None else "is damaged, a part of it was decoded"
         troubles.append(f"the image {fate}: {found.error}")
     if found.note:
@@ -192,6 +192,42 @@ def _further_pictures(picture: ImageFile.ImageFile) -> int:
             further += 1
     picture.seek(0)
     return further
+
+
+class _Head(io.BufferedIOBase):
+    """The first bytes of a source that can seek, and a tail after them, as a file that is read when asked for."""
+
+    def __init__(self, source: Source, most: int, tail: bytes = b"") -> None:
+        self._file = source.stream()
+        self._size = min(most, self._file.seek(0, io.SEEK_END))
+        self._tail = tail
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        end = self._size + len(self._tail)
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: end}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        wanted = max(0, self._size + len(self._tail) - self._position)
+        if size is not None and size >= 0:
+            wanted = min(size, wanted)
+        self._file.seek(min(self._position, self._size))
+        data = self._file.read(min(wanted, max(0, self._size - self._position)))
+        beyond = max(0, self._position - self._size)
+        data += self._tail[beyond : beyond + wanted - len(data)]
+        self._position += len(data)
+        return data
 
 
 class PillowReader:
@@ -409,9 +445,11 @@ def _seconds_shown(picture: ImageFile.ImageFile) -> float | None:
     return _FAST_SECONDS if seconds < _TOO_FAST_SECONDS else seconds
 
 
-def _identify(source: Source) -> ImageFile.ImageFile:
+def _identify(source: Source, limits: Limits, tail: bytes = b"") -> ImageFile.ImageFile:
     """Find the format and read the headers, as Image.open does, but under our own limits instead of Pillow's one."""
-    file: Any = BytesIO(source.stream().read()) if source.path is None else source.stream()
+    packed = source.head[:4] == b"RIFF" or source.head[4:8] == b"ftyp"
+    most = still_bytes(limits, _PACKED_PIXEL_BYTES) if packed else still_bytes(limits)
+    file = cast(IO[bytes], _Head(source, most, tail))
     for name in _registered_formats():
         factory, accepts = Image.OPEN[name]
         if accepts is not None and accepts(source.head[:16]) is not True:
@@ -432,14 +470,14 @@ def _registered_formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _salvage(source: Source) -> ImageFile.ImageFile:
+def _salvage(source: Source, limits: Limits) -> ImageFile.ImageFile:
     """Load what there is of a damaged picture; the rest stays as empty as the decoder left it.
 
     Pillow's own switch for this, LOAD_TRUNCATED_IMAGES, is one for the whole process, so also for the caller's threads.
     With an end marker added and the unread tiles dropped, the same pixels come out without it.
     """
     # Without an end marker libjpeg draws nothing of a progressive picture; other decoders never get to it.
-    picture = _identify(Source(source.stream().read() + _JPEG_END, _ANY))
+    picture = _identify(source, limits, tail=_JPEG_END)
     with suppress(*_DAMAGE):
         picture.load()
     picture.tile = []
@@ -468,10 +506,10 @@ def _upright_rgb(picture: Image.Image, turn: int, limits: Limits) -> Tensor:
     return torch.from_numpy(np.array(flat)).permute(2, 0, 1).contiguous()
 
 
-def _is_animation(source: Source) -> bool:
+def _is_animation(source: Source, limits: Limits) -> bool:
     """Whether a GIF or PNG holds several pictures, all of which FFmpeg shows."""
     try:
-        picture = _identify(source)
+        picture = _identify(source, limits)
         return bool(getattr(picture, "is_animated", False)) and not getattr(picture, "default_image", False)
     except (*_DAMAGE, SourceError, Image.DecompressionBombError):
         return False  # damaged or hostile: reading it as an image will say how

@@ -15,6 +15,7 @@ from av.container import Container, InputContainer
 from av.video.stream import VideoStream
 
 from vidguard.video.container import AV_TIME_BASE
+from vidguard.video.limits import length
 from vidguard.video.source import Source
 
 # How much earlier than its header says a stream may end: encoders round, and the last frame may not be counted.
@@ -96,7 +97,7 @@ def container_seconds(container: InputContainer) -> float | None:
     """How long the whole file lasts by its header, sound included."""
     if container.duration is None or is_untimed(container):
         return None
-    return container.duration / AV_TIME_BASE
+    return length(container.duration / AV_TIME_BASE)
 
 
 def stream_seconds(stream: VideoStream) -> float | None:
@@ -104,14 +105,14 @@ def stream_seconds(stream: VideoStream) -> float | None:
     if is_untimed(stream.container):
         return None
     if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
+        return length(float(stream.duration * stream.time_base))
     tag = stream.metadata.get("DURATION")  # Matroska: 00:01:02.030000000, counted from zero
     if tag is None:
         return None
     try:
         hours, minutes, seconds = tag.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except ValueError:
+        return length(int(hours) * 3600 + int(minutes) * 60 + float(seconds))
+    except (ValueError, OverflowError):
         return None
 
 

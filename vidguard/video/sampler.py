@@ -7,6 +7,7 @@ from math import floor, inf, nextafter
 from typing import Final, Generic, TypeVar
 
 from vidguard.errors import InputError
+from vidguard.video.limits import moment
 
 _Frame = TypeVar("_Frame")
 # Containers round times to their ticks, 1 ms in Matroska: half a tick on the first frame, where the grid begins, and
@@ -89,7 +90,8 @@ class Timeline:
     def place(self, timed: Iterable[tuple[_Frame, float | None]]) -> Iterator[tuple[_Frame, float]]:
         """Give each frame with the time, in seconds, at which it is shown; one frame is looked ahead, or a few."""
         waiting: list[tuple[_Frame, float | None]] = []
-        for frame, time in timed:
+        for frame, stated in timed:
+            time = moment(stated)  # one that can't be true counts as missing
             waiting.append((frame, None if time is None else time + self._shift))
             if self._is_plain(waiting):
                 while len(waiting) > 1:

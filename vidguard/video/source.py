@@ -145,13 +145,13 @@ class Source:
         )
         return self._stream
 
-    def hold(self) -> None:
-        """Keep all that a pipe gives, up to max_bytes, so that it can seek: pictures are read back and forth."""
+    def hold(self, most: int) -> None:
+        """Keep what a pipe gives, up to `most` bytes, so that it can seek: pictures are read back and forth."""
         if self.seekable:
             return
         stream = self.stream()
         kept = io.BytesIO()
-        while chunk := stream.read(_CHUNK_BYTES):
+        while chunk := stream.read(min(_CHUNK_BYTES, most - kept.tell())):
             kept.write(chunk)
         self._held_was_cut = stream.was_cut
         self._file, self.seekable = kept, True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from vidguard.cells import as_written
 from vidguard.errors import InputError
 from vidguard.protocols.items import Item, Listing, require_disjoint
 from vidguard.protocols.layouts.gather import gather
@@ -59,7 +60,7 @@ def _rows(tree: Tree, manifest: Path) -> list[dict[str, str]]:
                 f"{manifest}, line {line}: the label is {row['label']!r}; write real or fake. Numbers are refused "
                 "because data sets disagree: 1 is fake in DFDC's lists and real in Celeb-DF's"
             )
-    return [row for _, row in rows]
+    return [{name: as_written(value) for name, value in row.items()} for _, row in rows]
 
 
 def _item(tree: Tree, row: dict[str, str], manifest: Path) -> Item:

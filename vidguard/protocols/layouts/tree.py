@@ -8,11 +8,13 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from vidguard.config import STILL_SUFFIXES
 from vidguard.errors import InputError
+from vidguard.inputs import read_regular
 
+_MAX_LIST_BYTES: Final = 1 << 30
 _Kind: TypeAlias = Literal["file", "folder", "link"]
 
 
@@ -61,8 +63,8 @@ class Tree:
         """What a list says; InputError names the file where that can't be read."""
         path = self.root / id
         try:
-            return path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
+            return read_regular(path, max_bytes=_MAX_LIST_BYTES).decode("utf-8-sig")
+        except (InputError, UnicodeDecodeError) as error:
             raise InputError(f"{path} can't be read as text ({error}); take it anew from the official copy") from None
 
     def json(self, id: str) -> object:
