@@ -128,7 +128,7 @@ def _check_ramp(report: Report) -> None:
     _suspected(report)
     _sizes(report, (160, 90), (640, 360))
     late = [o for track in report.tracks for o in track.observations if o.time >= 1.0]
-    assert max(o.quality.face_px for o in late) > 150, "the face is seen in the large picture's own pixels"
+    assert min(o.quality.face_px for o in late) > 100, "the face is seen in the large picture's own pixels"
 
 
 def _check_turned(report: Report) -> None:
