@@ -138,4 +138,4 @@ def test_one_frame_for_a_moment_is_judged_as_a_still_and_for_long_as_a_video(
 def test_a_clock_that_leaps_is_no_picture_that_stays(detector: vidguard.Detector, slides: tuple[Rgb, Rgb]) -> None:
     analysis = analysed(detector, [(np.zeros_like(slides[0]), 0.0), (np.zeros_like(slides[0]), 1e9)], None)
     assert analysis.seconds == HOLD_SECONDS + 1.0
-    assert any("600 s" in note for note in analysis.notes())
+    assert any("600 s" in note for note in analysis.notes)
