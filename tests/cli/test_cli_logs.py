@@ -22,7 +22,7 @@ def clip(tmp_path):
 def talkative(command, monkeypatch):
     """A detector that logs on every level."""
 
-    def analyze(source, *, backend=None, progress=None):
+    def analyze(source, **_):
         for level in ("debug", "info"):
             getattr(LIBRARY, level)("%s of %s", level, source.name)
         raise RuntimeError("tensor trouble")

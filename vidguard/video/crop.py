@@ -12,6 +12,7 @@ from typing import Final
 
 from av.video.stream import VideoStream
 
+from vidguard.video.boxes import boxes
 from vidguard.video.source import Source
 
 Crop = tuple[int, int, int, int]
@@ -36,9 +37,9 @@ def read_crop(source: Source, stream: VideoStream, width: int, height: int) -> C
 
 def _of_mov(source: Source, stream: VideoStream, width: int, height: int) -> Crop:
     whole = (0, source.size_bytes or 0)
-    for _, moov, moov_end in _boxes(source, *whole, b"moov"):
-        for _, trak, trak_end in _boxes(source, moov, moov_end, b"trak"):
-            for _, tkhd, _ in _boxes(source, trak, trak_end, b"tkhd"):
+    for _, moov, moov_end in boxes(source, *whole, "moov"):
+        for _, trak, trak_end in boxes(source, moov, moov_end, "trak"):
+            for _, tkhd, _ in boxes(source, trak, trak_end, "tkhd"):
                 at = tkhd + (20 if source.read_at(tkhd, 1) == b"\1" else 12)
                 if int.from_bytes(source.read_at(at, 4), "big") == stream.id:
                     return _of_track(source, trak, trak_end, width, height)
@@ -46,10 +47,10 @@ def _of_mov(source: Source, stream: VideoStream, width: int, height: int) -> Cro
 
 
 def _of_track(source: Source, at: int, end: int, width: int, height: int) -> Crop:
-    for kind in (b"mdia", b"minf", b"stbl", b"stsd"):
-        _, at, end = next(_boxes(source, at, end, kind), (b"", end, end))
-    _, at, end = next(_boxes(source, at + 8, end), (b"", end, end))
-    _, at, end = next(_boxes(source, at + _SAMPLE_ENTRY_BYTES, end, b"clap"), (b"", end, end))
+    for kind in ("mdia", "minf", "stbl", "stsd"):
+        _, at, end = next(boxes(source, at, end, kind), ("", end, end))
+    _, at, end = next(boxes(source, at + 8, end), ("", end, end))
+    _, at, end = next(boxes(source, at + _SAMPLE_ENTRY_BYTES, end, "clap"), ("", end, end))
     if end - at < 32:
         return NO_CROP
     values = unpack(">IIIIiIiI", source.read_at(at, 32))
@@ -58,24 +59,6 @@ def _of_track(source: Source, at: int, end: int, width: int, height: int) -> Cro
     wide, high, across, down = (Fraction(a, b) for a, b in zip(values[::2], values[1::2]))
     left, top = (width - wide) / 2 + across, (height - high) / 2 + down
     return int(left), int(top), int(width - wide - left), int(height - high - top)
-
-
-def _boxes(source: Source, at: int, end: int, kind: bytes | None = None) -> Iterator[tuple[bytes, int, int]]:
-    """Boxes between two offsets of an ISO file, of one kind or of all: kind, where the content begins and ends."""
-    for _ in range(_MAX_PARTS):
-        head = source.read_at(at, 16) if at + 8 <= end else b""
-        if len(head) < 8:
-            return
-        size, begin = int.from_bytes(head[:4], "big"), at + 8
-        if size == 1:
-            size, begin = int.from_bytes(head[8:], "big"), at + 16
-        elif size == 0:
-            size = end - at
-        if at + size < begin:
-            return
-        if kind in (None, head[4:8]):
-            yield head[4:8], begin, min(at + size, end)
-        at += size
 
 
 def _of_matroska(source: Source, stream: VideoStream) -> Crop:

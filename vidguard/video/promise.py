@@ -14,6 +14,7 @@ from typing import Final
 from av.container import Container, InputContainer
 from av.video.stream import VideoStream
 
+from vidguard.video.boxes import boxes
 from vidguard.video.container import AV_TIME_BASE
 from vidguard.video.limits import length
 from vidguard.video.source import Source
@@ -28,7 +29,6 @@ _MOV: Final = "mov,mp4,m4a,3gp,3g2,mj2"
 _MATROSKA: Final = "matroska,webm"
 _UNTIMED: Final = 0x0080  # AVFMT_NOTIMESTAMPS of FFmpeg's avformat.h: elementary streams, whose times FFmpeg invents
 _MAX_REORDER: Final = 16  # frames, the most that H.264 and HEVC may decode before one that is shown earlier
-_MAX_BOXES: Final = 4096
 _HEAD_BYTES: Final = 1 << 16
 _ASF_FILE_PROPERTIES: Final = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
@@ -166,7 +166,7 @@ def _left_by_edits(stream: VideoStream) -> tuple[int | None, int]:
 def _mov_track(source: Source, stream: VideoStream) -> tuple[float | None, int]:
     """Seconds by the header of the stream's track, and the samples that its table of sizes counts."""
     per_second = 0
-    for kind, at, end in _boxes(source, *_inside(source, 0, sys.maxsize, "moov")):
+    for kind, at, end in boxes(source, *_inside(source, 0, sys.maxsize, "moov")):
         if kind == "mvhd":
             wide = source.read_at(at, 1) == b"\1"
             per_second = _number(source, at + (20 if wide else 12), 4)
@@ -185,31 +185,14 @@ def _mov_track(source: Source, stream: VideoStream) -> tuple[float | None, int]:
     return None, 0
 
 
-def _boxes(source: Source, at: int, end: int) -> Iterator[tuple[str, int, int]]:
-    """The boxes between two offsets of an ISO file: type, and where each one's content begins and ends."""
-    for _ in range(_MAX_BOXES):
-        head = source.read_at(at, 16) if at + 8 <= end else b""
-        if len(head) < 8:
-            return
-        size, begin = int.from_bytes(head[:4], "big"), at + 8
-        if size == 1:
-            size, begin = int.from_bytes(head[8:], "big"), at + 16
-        elif size == 0:
-            size = end - at
-        if at + size < begin:
-            return
-        yield head[4:8].decode("latin-1"), begin, min(at + size, end)
-        at += size
-
-
 def _inside(source: Source, at: int, end: int, kind: str) -> tuple[int, int]:
     """The content of the first box of a kind; an empty range where there is none."""
-    return next(((first, last) for found, first, last in _boxes(source, at, end) if found == kind), (end, end))
+    return next(((first, last) for found, first, last in boxes(source, at, end) if found == kind), (end, end))
 
 
 def iso_boxes(source: Source) -> frozenset[str]:
     """The types of an ISO file's outermost boxes."""
-    return frozenset(kind for kind, _, _ in _boxes(source, 0, sys.maxsize))
+    return frozenset(kind for kind, _, _ in boxes(source, 0, sys.maxsize))
 
 
 def _number(source: Source, at: int, size: int) -> int:
