@@ -18,6 +18,7 @@ from small import small_recipe, small_store
 
 from vidguard.detector import Judge
 from vidguard.encoders import EfficientNetLite0
+from vidguard.training import frames
 from vidguard.training.checkpoint import continued, round_digest
 from vidguard.training.frames import load_trained, train_encoder
 from vidguard.training.listing import Row, list_material
@@ -41,9 +42,9 @@ def recipe_of(**changes: object) -> Recipe:
 def clips(store: Store, families: dict[str, tuple[int, int]], split: str = "train") -> Store:
     """The store with fake clips more: by family how many, and of how many frames."""
     rows, chosen = list(store.rows), list(range(len(store.rows)))
-    for dataset, (count, frames) in families.items():
+    for dataset, (count, length) in families.items():
         for clip in range(count):
-            for i in range(frames):
+            for i in range(length):
                 rows.append(Row(f"{clip}.mp4", "fake", "expression", dataset, split, f"{clip}", 0, i / 8))
                 chosen.append(1)
     return Store(store.crops[chosen], store.landmarks[chosen], tuple(rows))
@@ -66,7 +67,8 @@ def test_neither_long_clips_nor_large_sets_crowd_out_others() -> None:
     assert 15 < sum(drawn) < 45
 
 
-def test_a_set_is_gone_on_with_and_frozen_blocks_stay(tmp_path: Path) -> None:
+def test_a_set_is_gone_on_with_and_frozen_blocks_stay(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(frames, "_SETTLING", 8)
     recipe = recipe_of(last_round_share=0.5)
     train_encoder(NAME, recipe, small_store(), tmp_path, say=lambda _: None, workers=0)
     before = continued(recipe, f"encoders.{NAME}.")
@@ -77,7 +79,10 @@ def test_a_set_is_gone_on_with_and_frozen_blocks_stay(tmp_path: Path) -> None:
             assert torch.equal(after[key], value), key
         elif value.is_floating_point():
             moved += int(not torch.equal(after[key], value))
-            torch.testing.assert_close(mixed[key], (value + after[key]) / 2)
+            if "running" in key:  # taken anew
+                assert not torch.equal(mixed[key], (value + after[key]) / 2), key
+            else:
+                torch.testing.assert_close(mixed[key], (value + after[key]) / 2)
     assert moved > 20
 
 

@@ -40,6 +40,7 @@ from vidguard.types import KINDS_OF_MANIPULATION
 
 RESUME_STEPS: Final = 200  # what a stop costs at most: about five minutes of the largest encoder on two cores
 _LOG_STEPS: Final = 50
+_SETTLING: Final = 1088  # samples over which mixed weights' batch norms are estimated
 _KINDS: Final = "kinds"  # name of the head for kinds of manipulation while an encoder is trained
 
 
@@ -75,6 +76,8 @@ def train_encoder(name: str, recipe: Recipe, store: Store, work: Path, *, say: S
     if share is not None:
         before = load_file(work / f"{name}.round{len(digests) - 2}.safetensors") if len(digests) > 1 else None
         _mix(model, continued(recipe, f"encoders.{name}.") if before is None else before, share)
+        if recipe.continues is not None:
+            _settle(model, _samples(recipe, name, len(digests), store, done=0, workers=workers), recipe.encoders[name])
     _validate(name, model.eval(), store, say)
     save_tensors(final, model.state_dict(), wanted)
 
@@ -85,6 +88,24 @@ def _mix(model: Encoder, before: dict[str, Tensor], share: float) -> None:
     for name, earlier in before.items():
         if earlier.is_floating_point():
             now[name].lerp_(earlier, 1 - share)
+
+
+def _settle(model: Encoder, samples: Iterator[tuple[Tensor, Tensor, Tensor]], settings: EncoderRecipe) -> None:
+    """Take batch norms' statistics anew over what mixed weights make of a few samples. In place.
+
+    A mean of two networks' statistics isn't that of the mean network: anew, of 1,088 samples, .85 of base-v2's last
+    round has an AUC of .760 on clips of unseen generators, where it had .689, and .971 for .965 on MesoNet.
+    """
+    model.train()
+    _freeze(model, settings.frozen_blocks)
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d) and part.training:
+            part.reset_running_stats()
+            part.momentum = None  # a plain mean over the batches
+    with torch.inference_mode():
+        for _ in range(_SETTLING // settings.batch):
+            crops = prepare_crops(next(samples)[0], model.input_size)
+            model(crops.contiguous(memory_format=torch.channels_last))
 
 
 def _run_round(
