@@ -2,7 +2,8 @@
 
     python benchmarks/accuracy/rounds.py --work WORK --out RESULT.json
 
---work is the folder of a training whose encoder has run at least two rounds. What wins here becomes `last_round_share`
+--work is the folder of a training whose encoder has run at least two rounds, or one on from a weight set, which then
+counts as the round before. What wins here becomes `last_round_share`
 in the recipe; one share serves all kinds of material, so it is chosen on all of them.
 """
 
@@ -22,12 +23,13 @@ from validation import DEGRADED, SETS, validation_crops
 
 from vidguard.encoders import ENCODERS, Encoder
 from vidguard.metrics import auc
+from vidguard.training.checkpoint import continued
 from vidguard.training.frames import encode
 from vidguard.training.material import Store, open_store
 from vidguard.training.recipe import load_recipe
 
 Picture = NDArray[np.uint8]
-_SHARES: Final = (0.0, 0.3, 0.5, 0.7, 1.0)
+_SHARES: Final = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 _HARDEST: Final = "H.264 crf 35"
 
 
@@ -39,8 +41,13 @@ def main(
     limit: Annotated[int, typer.Option(help="Crops of a set.")] = 1000,
 ) -> None:
     """Score every mixture on the same crops."""
-    last = len(load_recipe(recipe).encoders[encoder].rounds) - 1
-    before, after = (load_file(work / f"{encoder}.round{number}.safetensors") for number in (last - 1, last))
+    plan = load_recipe(recipe)
+    last = len(plan.encoders[encoder].rounds) - 1
+    after = load_file(work / f"{encoder}.round{last}.safetensors")
+    if last:
+        before = load_file(work / f"{encoder}.round{last - 1}.safetensors")
+    else:
+        before = continued(plan, f"encoders.{encoder}.")
     material = _material(open_store(work / "store"), limit)
     rows = {}
     for share in progress(_SHARES, description="shares"):
@@ -50,7 +57,8 @@ def main(
         rows[f"{share:g}"] = _figures(model.eval(), material)
     result = {
         "environment": environment("torch"),
-        "what": f"frame AUC on up to {limit} validation crops a set, by the last round's share of the weights",
+        "what": f"frame AUC on up to {limit} validation crops a set, and on clips of generators that nothing was "
+        "trained on, by the last round's share of the weights",
         "recipe": recipe,
         "encoder": encoder,
         "shares": rows,
@@ -69,7 +77,21 @@ def _material(store: Store, limit: int) -> dict[str, tuple[Picture, NDArray[np.b
         for label, each in changes.items():
             crops = [np.asarray(store.crops[i]) for i in index]
             material[label] = np.stack([crop if each is None else each(crop) for crop in crops]), truth
+    for name, index in _clips(store).items():
+        material[name] = store.crops[index], np.array([store.rows[i].is_fake for i in index])
     return material
+
+
+def _clips(store: Store) -> dict[str, NDArray[np.int64]]:
+    """Every third frame of the clips of the split val: panels by their data set, other fakes and all genuine ones."""
+    every = [track for fake in (False, True) for track in store.tracks(split="val", minimum=1, is_fake=fake)]
+    tracks = [(store.rows[track[0]].dataset, track[::3]) for track in every]
+    found = {
+        "live swaps": [t for dataset, t in tracks if dataset == "deepfacelive"],
+        "lip-sync panels": [t for dataset, t in tracks if dataset == "diff2lip"],
+        "talking heads": [t for dataset, t in tracks if dataset not in ("deepfacelive", "diff2lip")],
+    }
+    return {name: np.concatenate(chosen) for name, chosen in found.items() if chosen}
 
 
 def _figures(model: Encoder, material: dict[str, tuple[Picture, NDArray[np.bool_]]]) -> dict[str, Any]:

@@ -36,6 +36,15 @@ class EfficientNetLite0(Encoder):
 
     def forward(self, crops: Tensor) -> EncoderOutput:
         """(N, 3, 160, 160) float RGB in [0, 1] -> EncoderOutput."""
+        return self.upper(self.lower(crops, 0), 0)
+
+    def lower(self, crops: Tensor, blocks: int) -> Tensor:
+        """What the stem and the first so many blocks make of crops (N, 3, 160, 160): features (N, C, h, w)."""
         x = crops * (255.0 / 128.0) - (127.0 / 128.0)  # the pretrained weights' (value - 127) / 128
-        embedding = self.top(self.blocks(self.stem(x))).mean(dim=(2, 3))
+        features: Tensor = self.blocks[:blocks](self.stem(x))
+        return features
+
+    def upper(self, features: Tensor, blocks: int) -> EncoderOutput:
+        """The rest of the network, from the features of its first so many blocks on."""
+        embedding = self.top(self.blocks[blocks:](features)).mean(dim=(2, 3))
         return EncoderOutput(embedding, self.head(F.dropout(embedding, 0.2, self.training)).squeeze(1))

@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 from vidguard.errors import InputError
 from vidguard.files import write_whole
 from vidguard.training.recipe import Recipe, settings_of
+from vidguard.weights import find_weights, read_tensors
 
 Say = Callable[[str], None]
 """Takes one line for the user and the logs."""
@@ -41,6 +42,8 @@ def round_digest(recipe: Recipe, name: str, number: int, store: str | None) -> s
     del settings["last_round_share"]
     settings["rounds"] = settings["rounds"][: number + 1]
     settings["mixture"] = [asdict(part) for part in recipe.mixture_of(name)]
+    if recipe.continues is not None:
+        settings["continues"] = find_weights(recipe.continues).sha256
     return digest(name, recipe.seed, settings, *([] if store is None else [store]))
 
 
@@ -101,6 +104,13 @@ def load_model(model: nn.Module, path: Path) -> None:
         model.load_state_dict(load_file(path))
     except (RuntimeError, SafetensorError) as error:
         raise InputError(f"{path} doesn't fit this version's {type(model).__name__}; delete it: {error}") from error
+
+
+def continued(recipe: Recipe, prefix: str) -> dict[str, Tensor]:
+    """Tensors below a prefix of the weight set that a recipe continues, in float32; prefix: such as "temporal."."""
+    assert recipe.continues is not None
+    tensors = _part(read_tensors(find_weights(recipe.continues)), prefix)
+    return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
 
 
 class Resumable:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from vidguard.encoders import ENCODERS, Encoder, prepare_crops
+from vidguard.encoders import ENCODERS, EfficientNetLite0, Encoder, prepare_crops
 from vidguard.errors import InputError
 from vidguard.metrics import auc
 from vidguard.processes import end_with_parent
@@ -27,6 +27,7 @@ from vidguard.training.batches import Batch, Batches, position_of
 from vidguard.training.checkpoint import (
     Resumable,
     Say,
+    continued,
     final_digest,
     is_made,
     load_model,
@@ -42,6 +43,7 @@ from vidguard.types import KINDS_OF_MANIPULATION
 
 RESUME_STEPS: Final = 200  # what a stop costs at most: about five minutes of the largest encoder on two cores
 _LOG_STEPS: Final = 50
+_SETTLING: Final = 1088  # samples over which mixed weights' batch norms are estimated
 _KINDS: Final = "kinds"  # name of the head for kinds of manipulation while an encoder is trained
 
 
@@ -75,17 +77,38 @@ def train_encoder(name: str, recipe: Recipe, store: Store, work: Path, *, say: S
         return
     model = model.cpu()
     if share is not None:
-        _mix(model, work / f"{name}.round{len(digests) - 2}.safetensors", share)
+        before = load_file(work / f"{name}.round{len(digests) - 2}.safetensors") if len(digests) > 1 else None
+        _mix(model, continued(recipe, f"encoders.{name}.") if before is None else before, share)
+        if recipe.continues is not None:
+            _settle(model, _samples(recipe, name, len(digests), store, done=0, workers=workers), recipe.encoders[name])
     _validate(name, model.eval(), store, say)
     save_tensors(final, model.state_dict(), wanted)
 
 
-def _mix(model: Encoder, before: Path, share: float) -> None:
+def _mix(model: Encoder, before: dict[str, Tensor], share: float) -> None:
     """Move a model back towards an earlier round's weights: `share` of its own is left. In place."""
     now = model.state_dict()
-    for name, earlier in load_file(before).items():
+    for name, earlier in before.items():
         if earlier.is_floating_point():
             now[name].lerp_(earlier, 1 - share)
+
+
+def _settle(model: Encoder, samples: Iterator[Batch], settings: EncoderRecipe) -> None:
+    """Take batch norms' statistics anew over what mixed weights make of a few samples. In place.
+
+    A mean of two networks' statistics isn't that of the mean network: anew, of 1,088 samples, .85 of base-v2's last
+    round has an AUC of .760 on clips of unseen generators, where it had .689, and .971 for .965 on MesoNet.
+    """
+    model.train()
+    _freeze(model, settings.frozen_blocks)
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d) and part.training:
+            part.reset_running_stats()
+            part.momentum = None  # a plain mean over the batches
+    with torch.inference_mode():
+        for _ in range(_SETTLING // settings.batch):
+            crops = prepare_crops(next(samples)[0], model.input_size)
+            model(crops.contiguous(memory_format=torch.channels_last))
 
 
 def _run_round(
@@ -101,10 +124,13 @@ def _run_round(
     steps, rate = settings.rounds[number].steps, settings.rounds[number].learning_rate
     if number == 0 and settings.pretrained is not None:
         load_pretrained(model, settings.pretrained)
+    if number == 0 and recipe.continues is not None:
+        model.load_state_dict(continued(recipe, f"encoders.{name}."))
     if settings.kinds:
         model.add_module(_KINDS, nn.Linear(model.embedding_dim, 1 + len(KINDS_OF_MANIPULATION)))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device).to(memory_format=torch.channels_last).train()
+    _freeze(model, settings.frozen_blocks)
     average = AveragedModel(
         model,
         multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay),  # type: ignore[no-untyped-call]
@@ -117,6 +143,8 @@ def _run_round(
     done = resumable.load(schedule)
     samples = _samples(recipe, name, number, store, resumable, done=done, workers=workers)
     resumable.restore_random()  # after the workers were started, which draws a number as well
+    if isinstance(model, EfficientNetLite0) and settings.bank is not None:
+        samples = banked(model, samples, settings.frozen_blocks, settings.bank)
     before = sum(part.steps for part in settings.rounds[:number])
     losses: list[float] = []
     with (
@@ -127,7 +155,8 @@ def _run_round(
         for step in range(done + 1, steps + 1):
             crops, labels, kinds, position = next(samples)
             resumable.positions.append(position)
-            inputs = prepare_crops(crops.to(device), model.input_size)
+            frozen = settings.frozen_blocks > 0
+            inputs = crops.to(device) if frozen else prepare_crops(crops.to(device), model.input_size)
             rate = optimizer.param_groups[0]["lr"]
             losses.append(_step(model, inputs, labels.float().to(device), kinds.to(device), optimizer, settings))
             schedule.step()
@@ -143,15 +172,54 @@ def _run_round(
     return {k: v for k, v in average.module.state_dict().items() if not k.startswith(f"{_KINDS}.")}
 
 
+def _freeze(model: Encoder, blocks: int) -> None:
+    """Let the stem and so many blocks learn nothing, nor their batch norms see more. In place."""
+    if isinstance(model, EfficientNetLite0) and blocks:
+        for part in (model.stem, model.blocks[:blocks]):
+            part.eval().requires_grad_(False)
+
+
+def banked(model: EfficientNetLite0, batches: Iterator[Batch], blocks: int, count: int) -> Iterator[Batch]:
+    """Endless batches out of `count` samples drawn once: what the first blocks make of the crops, labels, classes.
+
+    Features are kept in half precision on the CPU, 16 KB a sample after eight blocks. A round that was stopped draws
+    others when it goes on.
+    """
+    kept: list[Batch] = []
+    device = model.head.weight.device
+    with torch.inference_mode(), bar("samples", done=0, total=count) as shown:
+        while sum(len(labels) for _, labels, _, _ in kept) < count:
+            crops, labels, kinds, position = next(batches)
+            inputs = prepare_crops(crops.to(device), model.input_size)
+            features = model.lower(inputs.contiguous(memory_format=torch.channels_last), blocks)
+            kept.append((features.half().cpu(), labels, kinds, position))
+            shown.update(min(sum(len(part[1]) for part in kept), count), 0.0)
+    size, drawn_to = len(kept[0][1]), kept[-1][3]
+    features = torch.cat([part[0] for part in kept])[:count].clone()
+    labels = torch.cat([part[1] for part in kept])[:count].clone()
+    kinds = torch.cat([part[2] for part in kept])[:count].clone()
+    while True:
+        for chosen in torch.split(torch.randperm(len(labels)), size):
+            yield features[chosen].float(), labels[chosen], kinds[chosen], drawn_to
+
+
 def _samples(
-    recipe: Recipe, name: str, number: int, store: Store, resumable: Resumable, *, done: int, workers: int
+    recipe: Recipe,
+    name: str,
+    number: int,
+    store: Store,
+    resumable: Resumable | None = None,
+    *,
+    done: int,
+    workers: int,
 ) -> Iterator[Batch]:
     """Endless batches. A round that goes on draws what it would have drawn had it not stopped.
 
     With another number of workers than before, it draws others than those it was trained on.
     """
     settings, streams = recipe.encoders[name], max(1, workers)
-    exact = len(resumable.positions) == streams
+    positions = [] if resumable is None else [*resumable.positions]
+    exact = len(positions) == streams
     stream = SampleStream(
         store,
         recipe.mixture_of(name),
@@ -160,9 +228,10 @@ def _samples(
         kinds=settings.kinds,
     )
     stream.require_material()
-    beginnings = [position_of(stream.generator(worker).bit_generator.state) for worker in range(streams)]
-    positions = [*resumable.positions] if exact else beginnings
-    resumable.positions = deque(positions, maxlen=streams)
+    if not exact:
+        positions = [position_of(stream.generator(worker).bit_generator.state) for worker in range(streams)]
+    if resumable is not None:
+        resumable.positions = deque(positions, maxlen=streams)
     loader = DataLoader(
         Batches(stream, settings.batch, positions),
         batch_size=None,
@@ -217,7 +286,8 @@ def _step(
 ) -> float:
     inputs = inputs.contiguous(memory_format=torch.channels_last)
     with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=settings.bfloat16):
-        output = model(inputs)
+        frozen = settings.frozen_blocks if isinstance(model, EfficientNetLite0) else 0
+        output = model.upper(inputs, frozen) if frozen and isinstance(model, EfficientNetLite0) else model(inputs)
         kind_logits = model.get_submodule(_KINDS)(output.embedding) if settings.kinds else None
     # a little smoothing: published labels are wrong for a few per cent (a swap of which no frame shows a trace)
     loss = F.binary_cross_entropy_with_logits(output.fake_logit.float(), labels * 0.94 + 0.03)

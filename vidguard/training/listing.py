@@ -54,8 +54,8 @@ class Row:
 def list_material(sources: Sequence[Path], recipe: MaterialRecipe) -> list[tuple[Path, Row]]:
     """Training and validation files of manifests and folders with their rows, in the order given.
 
-    Groups that the recipe reserves get the split they are for. Raises InputError where a source can't be read, none of
-    its files is there, one is listed twice, a group stands in two splits, or a reserved group is missing.
+    Groups and data sets that the recipe reserves get the split they are for. Raises InputError where a source can't be
+    read, none of its files is there, one is listed twice, a group stands in two splits, or a reserved group is missing.
     """
     reserved = dict.fromkeys(recipe.temporal_groups, "temporal") | dict.fromkeys(recipe.validation_groups, "val")
     listed: list[tuple[Path, Row]] = []
@@ -68,10 +68,14 @@ def list_material(sources: Sequence[Path], recipe: MaterialRecipe) -> list[tuple
                 f"none of the {len(files)} files of {source} is there, such as {files[0]}; paths are relative to the "
                 "manifest's folder"
             )
-        listed += zip(files, (replace(r, split=reserved.get(r.group, r.split)) for r in chosen))
+        listed += zip(files, (replace(r, split=_split_for(r, recipe, reserved)) for r in chosen))
     _require_distinct(row for _, row in listed)
     require_disjoint((row for _, row in listed), reserved)
     return listed
+
+
+def _split_for(row: Row, recipe: MaterialRecipe, reserved: dict[str, str]) -> str:
+    return "val" if row.dataset in recipe.validation_datasets else reserved.get(row.group, row.split)
 
 
 def read_manifest(index: Path) -> list[Row]:

@@ -226,6 +226,8 @@ def _video_faces(path: Path, row: Row, detector: FaceDetector, recipe: MaterialR
     taken: dict[int, int] = {}
     with open_source(path) as reader:
         for batch in reader.batches(frames_per_second=recipe.video_frames_per_second):
+            if recipe.seconds_per_video is not None and batch.pts_seconds[0] >= recipe.seconds_per_video:
+                return
             for crop, points, cut in _batch_faces(batch, row, follower):
                 taken[cut.track] = taken.get(cut.track, 0) + 1
                 if taken[cut.track] <= recipe.max_frames_per_track:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from vidguard.faces.mesh import FaceMesh
 from vidguard.files import write_whole
 from vidguard.processes import sole_owner
 from vidguard.training.calibrate import calibrate, encoder_figures, fit_fusion
-from vidguard.training.checkpoint import Say, digest, final_digest, is_made
+from vidguard.training.checkpoint import Say, continued, digest, final_digest, is_made
 from vidguard.training.export import export, passport_of, write_card
 from vidguard.training.fit import fit_encoder
 from vidguard.training.frames import load_trained, train_encoder
@@ -32,6 +31,7 @@ from vidguard.training.sequences import (
     MIN_FRAMES,
     forged_sequences,
     kept_sequences,
+    labelled_clips,
     labelled_fakes,
     labelled_tracks,
     single_frames,
@@ -77,7 +77,7 @@ def prepare(recipe: Recipe, material: Sequence[Path], work: Path, workers: int, 
     """
     store, unfinished = work / "store", work / "store.partial"
     listed = list_material(material, recipe.material) if material else []
-    wanted = digest(asdict(recipe.material), [vars(row) for _, row in listed])
+    wanted = digest(settings_of(recipe.material), [vars(row) for _, row in listed])
     if store.is_dir():
         _require(store / _CUT_BY, _cut_by(recipe))
         if listed:
@@ -137,6 +137,7 @@ def _validation(recipe: Recipe, store: Store, judge: Judge, crops: tuple[str, ..
     count, seed = recipe.temporal.forgeries_per_track, recipe.seed
     found = list(forged_sequences(store, judge, split="val", forgeries=count, seed=seed + 1))
     found += single_frames(store, judge, split="val", datasets=crops)
+    found += labelled_clips(store, judge, split="val", seed=seed + 5)
     if {bool(fake) for sequence in found for fake in sequence.is_fake} != {False, True}:
         raise InputError(
             "nothing to calibrate on: the split val needs a genuine video, or genuine and fake crops of one data set"
@@ -155,12 +156,15 @@ def _training(recipe: Recipe, store: Store, judge: Judge) -> list[Track]:
 
 
 def learnt_from(recipe: Recipe, store: Store) -> tuple[str, ...]:
-    """Data sets that an encoder's mixture draws from, and those whose tracks the transformer learns from."""
+    """Data sets that an encoder's mixture draws from, those whose tracks the transformer learns from, and those that a
+    set learnt from which the recipe continues."""
     drawn = {dataset for name in recipe.names for part in recipe.mixture_of(name) for dataset in part.datasets}
     split = _temporal_split(store)
     tracks = store.tracks(split=split, minimum=MIN_FRAMES) + labelled_tracks(store, split=split)
-    followed = {store.rows[track[0]].dataset for track in tracks}
-    return tuple(sorted(followed | {r.dataset for r in store.rows if r.split == "train" and r.dataset in drawn}))
+    followed = {store.rows[track[0]].dataset for track in tracks if recipe.temporal.epochs}
+    before = () if recipe.continues is None else read_passport(find_weights(recipe.continues)).training_data
+    used = {r.dataset for r in store.rows if r.split == "train" and r.dataset in drawn}
+    return tuple(sorted(followed | used | set(before)))
 
 
 def _temporal_split(store: Store) -> str:
@@ -183,7 +187,7 @@ def _store(recipe: Recipe, work: Path) -> Store:
 
 
 def _cut_by(recipe: Recipe) -> str:
-    return digest(asdict(recipe.material))
+    return digest(settings_of(recipe.material))
 
 
 def _require(file: Path, wanted: str) -> None:
@@ -203,6 +207,8 @@ def _assemble(recipe: Recipe, work: Path, store: Store, say: Say) -> Judge:
         if not is_made(file, final_digest(recipe, name, store.made_from), say):
             raise InputError(f"{file} is missing; the stage {name} makes it")
         judge.encoders[name].load_state_dict(load_trained(name, work).state_dict())
+    if recipe.continues is not None:
+        judge.temporal.load_state_dict(continued(recipe, "temporal."))
     return judge.eval().to(memory_format=torch.channels_last)
 
 

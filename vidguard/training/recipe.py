@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from vidguard.encoders import ENCODERS, FingerprintEncoder
+from vidguard.encoders import ENCODERS, EfficientNetLite0, FingerprintEncoder
 from vidguard.errors import InputError
 from vidguard.weights import is_set_name
 
@@ -29,6 +29,15 @@ else:
     import tomli as tomllib
 
 _STRICT: Final = ConfigDict(extra="forbid", allow_inf_nan=False)
+_LATER: Final = (
+    "kinds",
+    "fitted",
+    "continues",
+    "frozen_blocks",
+    "bank",
+    "seconds_per_video",
+    "validation_datasets",
+)
 _FOLDER: Final = Path(__file__).parent / "recipes"
 
 
@@ -44,13 +53,18 @@ class MaterialRecipe:
     """Whether to find face meshes (needs `vidguard[train]`), for swaps and expressions that follow a face's shape."""
     temporal_groups: tuple[str, ...]
     """Sources whom only the transformer learns from: of people whom the encoders know, it would learn the people."""
+    seconds_per_video: PositiveFloat | None = None
+    """How much of a video's beginning is looked at; left out, all of it."""
+    validation_datasets: tuple[str, ...] = ()
+    """Data sets kept out of training whole, such as generators that are to be judged as nobody trained on them."""
 
 
 @dataclass(frozen=True, config=_STRICT)
 class Draw:
     """One part of the mixture that batches are drawn from."""
 
-    draw: Literal["labelled", "pairs"]
+    draw: Literal["labelled", "clips", "pairs"]
+    """"clips" are labelled ones too, of which a data set, a clip and a frame are drawn in turn."""
     datasets: tuple[str, ...]
     weight: PositiveFloat
 
@@ -84,6 +98,11 @@ class EncoderRecipe:
     last_round_share: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of the last round's weights in a mean with the round before's, which holds what a change of the mixture
     would lose of either (Wortsman et al., CVPR 2022); left out, the last round's stand alone."""
+    frozen_blocks: NonNegativeInt = 0
+    """So many of the first blocks stay as they are; what they make of `bank` samples is kept, and the rest learns from
+    that: a third of a step's cost, and none for drawing and degrading."""
+    bank: PositiveInt | None = None
+    """Samples that a round of an encoder with frozen blocks draws once and goes over again and again."""
     kinds: bool = False
     """Whether it also learns to tell kinds of manipulation apart, by a linear head on its embedding."""
 
@@ -135,6 +154,8 @@ class Recipe:
     """Fingerprints by name, beside the networks or instead of them."""
     kinds: KindsRecipe | None = None
     """Left out, the set names no kinds."""
+    continues: str | None = None
+    """A weight set that training goes on from: its encoders come before the first round, its transformer first."""
 
     def __post_init__(self) -> None:
         """Refuse encoders that this version doesn't have, and a name that can't be a weight set's."""
@@ -145,8 +166,16 @@ class Recipe:
             raise ValueError(f"{known}; not {', '.join(sorted(unknown)) or 'none'}")
         if not all(encoder.rounds for encoder in self.encoders.values()):
             raise ValueError("every encoder needs at least one round")
-        if any(encoder.last_round_share and len(encoder.rounds) < 2 for encoder in self.encoders.values()):
-            raise ValueError("last_round_share needs two rounds")
+        earlier = 0 if self.continues is None else 1
+        if any(e.last_round_share and len(e.rounds) + earlier < 2 for e in self.encoders.values()):
+            raise ValueError("last_round_share needs two rounds, or a set that the recipe continues")
+        if self.continues is not None and any(encoder.pretrained for encoder in self.encoders.values()):
+            raise ValueError("encoders start either from pretrained weights or from the set that the recipe continues")
+        for name, encoder in self.encoders.items():
+            if (encoder.bank is None) != (encoder.frozen_blocks == 0):
+                raise ValueError("frozen_blocks and bank go together")
+            if encoder.frozen_blocks and not issubclass(ENCODERS[name], EfficientNetLite0):
+                raise ValueError(f"{name} has no blocks to freeze; efficientnet_lite0 has")
         if not is_set_name(self.name):
             raise ValueError(
                 f"a weight set can't be called {self.name!r}; use up to 64 letters, digits, '.', '-' and '_'"
@@ -196,16 +225,17 @@ class Stack:
     encoders: Annotated[tuple[str, ...], Field(min_length=2)]
 
 
-def settings_of(recipe: Recipe | EncoderRecipe) -> dict[str, Any]:
+def settings_of(recipe: Recipe | EncoderRecipe | MaterialRecipe) -> dict[str, Any]:
     """What goes into digests: settings that there weren't always are left out where they aren't used.
 
     What was trained before there were any stays valid.
     """
     settings = asdict(recipe)
-    for later in ("kinds", "fitted"):
+    for later in _LATER:
         if not settings.get(later, True):
             del settings[later]
     if isinstance(recipe, Recipe):
+        settings["material"] = settings_of(recipe.material)
         settings["encoders"] = {name: settings_of(encoder) for name, encoder in recipe.encoders.items()}
     return settings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -19,6 +20,7 @@ from vidguard.forge import (
     Face,
     forge_kind,
     nearest_pose,
+    rescale,
     sample_degradation,
     sample_kind,
     sample_recipe,
@@ -31,6 +33,9 @@ from vidguard.types import KINDS_OF_MANIPULATION
 GENUINE: Final = 0
 UNKNOWN_KIND: Final = -1
 """Classes besides those of the `KINDS_OF_MANIPULATION`, which count from 1."""
+_COMMON_SCALES: Final = (0.3, 1.0)
+"""Crops of clips are first reduced by one of these and enlarged again, genuine and fake ones alike: generators write
+faces of 300 px and more where their genuine sources have 100, and sharpness would give the label away."""
 
 
 class SampleStream(IterableDataset[tuple[Tensor, float, int]]):
@@ -57,11 +62,15 @@ class SampleStream(IterableDataset[tuple[Tensor, float, int]]):
         self.mixture = mixture
         self.weights = np.array([part.weight for part in mixture]) / sum(part.weight for part in mixture)
         self.pools = [pools_of(store, part, split) for part in mixture]
+        self.odds = [
+            tuple(clip_odds(store, pool) if part.draw == "clips" else None for pool in pools)
+            for part, pools in zip(mixture, self.pools)
+        ]
 
     def require_material(self) -> None:
         """Raise InputError where the split train lacks what a part of the mixture is drawn from."""
         for part, (real, fake) in zip(self.mixture, self.pools):
-            if not len(real) or (part.draw == "labelled" and not len(fake)):
+            if not len(real) or (part.draw != "pairs" and not len(fake)):
                 kind = "genuine faces with landmarks" if part.draw == "pairs" else "both genuine and fake faces"
                 raise InputError(
                     f"the recipe draws {part.draw} samples from {', '.join(part.datasets)}, which needs {kind} in the "
@@ -91,8 +100,12 @@ class SampleStream(IterableDataset[tuple[Tensor, float, int]]):
         if self.mixture[choice].draw == "pairs":
             return list(self._forged_pair(int(rng.choice(real)), real, rng))
         is_fake = bool(rng.random() < 0.5)
-        index = int(rng.choice(fake if is_fake else real))
-        image = self._degradation(rng)(place(self.store.crops[index], rng))
+        odds = self.odds[choice][int(is_fake)]
+        index = int(rng.choice(fake if is_fake else real, p=odds))
+        image = place(self.store.crops[index], rng)
+        if odds is not None:
+            image = rescale(image, float(rng.uniform(*_COMMON_SCALES)))
+        image = self._degradation(rng)(image)
         return [(_tensor(image), float(is_fake), class_of(self.store.rows[index]), index)]
 
     def _degradation(self, rng: np.random.Generator) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
@@ -145,6 +158,19 @@ def pools_of(store: Store, part: Draw, split: str) -> tuple[NDArray[np.int64], N
     if part.draw == "pairs":
         real = real[np.isfinite(store.landmarks[real]).all((1, 2))]
     return real, chosen[fake]
+
+
+def clip_odds(store: Store, pool: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Odds of a pool's crops, so that neither long clips nor large sets crowd out others.
+
+    A data set is drawn by the square root of how many clips it has, each of its clips as often as any other, and of a
+    clip any frame.
+    """
+    clips = [(store.rows[i].dataset, store.rows[i].path) for i in pool]
+    frames = Counter(clips)
+    count = Counter(dataset for dataset, _ in frames)
+    odds = np.array([count[clip[0]] ** -0.5 / frames[clip] for clip in clips], np.float64)
+    return np.asarray(odds / odds.sum())
 
 
 def place(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -24,6 +24,8 @@ from vidguard.training.material import Store
 from vidguard.training.samples import place
 
 MIN_FRAMES = 8
+LABELLED_CLIPS: Final = "clips that are labelled"
+"""Family of the fake videos that others made, and of the genuine ones that they are told from."""
 _COURSE_ODDS: Final = (0.4, 0.2, 0.2, 0.2)
 """Of the `COURSES`: a steady forgery is the commonest, and what every encoder is trained on."""
 _FORGED_SECONDS: Final = (0.5, 10.0)
@@ -35,8 +37,8 @@ _MOST_OF_A_TRACK: Final = 0.6
 class Sequence:
     """Encoded frames of one face. is_fake: (T,) bool per frame; source: what must not be split.
 
-    located: whether is_fake is known frame by frame. A video of which only the label is known has is_fake True
-    throughout, which then says no more than that some of it is forged.
+    located: whether is_fake is known frame by frame. A video that is labelled fake and of which no more is known has
+    is_fake True throughout, which then says no more than that some of it is forged.
     """
 
     tokens: FrameTokens
@@ -50,7 +52,9 @@ class Sequence:
     @property
     def family(self) -> str:
         """What its figures are grouped by: a labelled crop's data set, or clips and what the forge made of them."""
-        return self.dataset if len(self.is_fake) == 1 else "pristine clips and forgeries"
+        if len(self.is_fake) == 1:
+            return self.dataset
+        return "pristine clips and forgeries" if self.located else LABELLED_CLIPS
 
 
 def forged_sequences(store: Store, judge: Judge, *, split: str, forgeries: int, seed: int) -> Iterator[Sequence]:
@@ -75,7 +79,7 @@ def forged_sequences(store: Store, judge: Judge, *, split: str, forgeries: int, 
                 for k, forged in zip(range(len(index))[stretch], made):
                     if forged is not None:
                         frames[k], is_fake[k] = forged, True
-            yield _encode(judge, _degraded(frames, rng), times, is_fake, source=row.source, dataset=row.dataset)
+            yield _encode(judge, degraded(frames, rng), times, is_fake, source=row.source, dataset=row.dataset)
 
 
 def _source(row: Row) -> tuple[str, str]:
@@ -96,7 +100,18 @@ def labelled_fakes(store: Store, judge: Judge, *, split: str, seed: int) -> Iter
     for number, index in enumerate(progress(labelled_tracks(store, split=split), description="labelled fakes")):
         rng, row = np.random.default_rng([seed, number]), store.rows[index[0]]
         frames, times = [store.face(int(i)).image for i in index], np.array([store.rows[i].time for i in index])
-        made, is_fake = _degraded(frames, rng), np.ones(len(index), bool)
+        made, is_fake = degraded(frames, rng), np.ones(len(index), bool)
+        yield _encode(judge, made, times, is_fake, source=row.source, dataset=row.dataset, located=False)
+
+
+def labelled_clips(store: Store, judge: Judge, *, split: str, seed: int) -> Iterator[Sequence]:
+    """Tracks of the fake videos of a split and of its genuine ones, degraded alike; none where nothing is fake."""
+    fakes = list(labelled_fakes(store, judge, split=split, seed=seed))
+    yield from fakes
+    for number, index in enumerate(store.tracks(split=split, minimum=MIN_FRAMES) if fakes else []):
+        rng, row = np.random.default_rng([seed + 1, number]), store.rows[index[0]]
+        frames, times = [store.face(int(i)).image for i in index], np.array([store.rows[i].time for i in index])
+        made, is_fake = degraded(frames, rng), np.zeros(len(index), bool)
         yield _encode(judge, made, times, is_fake, source=row.source, dataset=row.dataset, located=False)
 
 
@@ -176,13 +191,14 @@ def _stretch(times: NDArray[np.float64], rng: np.random.Generator) -> slice:
     return slice(int(first), max(int(last), int(first) + 1))
 
 
-def _degraded(frames: list[NDArray[np.uint8]], rng: np.random.Generator) -> list[NDArray[np.uint8]]:
+def degraded(frames: list[NDArray[np.uint8]], rng: np.random.Generator) -> list[NDArray[np.uint8]]:
+    """A track's crops (224, 224, 3) as footage has them: cropped otherwise, degraded, often coded as a clip."""
     degrade = sample_degradation(rng)
     geometry = int(rng.integers(2**31))
     # the same seed for every frame: a cropper's bias is steady over a track
-    degraded = [degrade(place(frame, np.random.default_rng(geometry))) for frame in frames]
+    made = [degrade(place(frame, np.random.default_rng(geometry))) for frame in frames]
     # encoded again as a clip: what one frame lost, the next ones inherit
-    return h264(degraded, int(rng.integers(20, 38)), repeatable=True) if rng.random() < 0.5 else degraded
+    return h264(made, int(rng.integers(20, 38)), repeatable=True) if rng.random() < 0.5 else made
 
 
 def _encode(
