@@ -356,7 +356,7 @@ def test_hostile_names_stay_text_in_markdown(hostile):
 
 
 def test_escaping_markdown():
-    assert escape_markdown("a|b`*_[]~$\\<&>\n") == "a\\|b\\`\\*\\_\\[\\]\\~\\$\\\\&lt;&amp;&gt;�"
+    assert escape_markdown("a|b`*_[]~$\\<&>\n") == "a\\|b\\`\\*\\_\\[\\]\\~\\$\\\\&lt;&amp;&gt;\\\\n"
     assert escape_markdown(-0.25) == "-0.25"
 
 
