@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import BytesIO
 from typing import Final
 
 import media
 import numpy as np
 from media import HardFile, encode, frames, level, noisy_frames
+from PIL import Image
 
 _TIMES: Final = tuple(index / 10 for index in range(20))
 _LEVELS: Final = tuple(level(index) for index in range(20))
@@ -36,6 +38,16 @@ def _moov_first(pictures: list[media.Rgb]) -> bytes:
     return encode(pictures, container_options={"movflags": "faststart"})
 
 
+def _with_exif() -> bytes:
+    """An APNG whose frames carry an EXIF block, a kind of side data that PyAV has no name for."""
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    first, *others = (Image.fromarray(picture) for picture in frames())
+    file = BytesIO()
+    first.save(file, "PNG", save_all=True, append_images=others, duration=100, exif=exif)
+    return file.getvalue()
+
+
 def _half(data: bytes) -> bytes:
     return data[: len(data) // 2]
 
@@ -56,6 +68,8 @@ HARD_FILES: Final = (
         times=tuple(ms / 1000 for ms in _VFR_MS),
         levels=_LEVELS[:10],
     ),
+    _plain("six columns beyond a multiple of 16", lambda: encode(frames(width=102)), size=(102, 64)),
+    _plain("APNG with EXIF", _with_exif),
     _plain("rotated 90", lambda: media.rotated_mp4(90), rotation=90),
     _plain("rotated 180", lambda: media.rotated_mp4(180), rotation=180),
     _plain("rotated 270", lambda: media.rotated_mp4(270), rotation=270),

@@ -14,6 +14,7 @@ from vidguard.video import VideoReader, open_source
 
 # What decord says it can't show right. Anything it does open must be right.
 DECORD_REFUSES = {
+    "APNG with EXIF",
     "mirrored",
     "missing times (AVI with B-frames)",
     "MPEG-4 with B-frames in AVI",
