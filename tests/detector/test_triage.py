@@ -25,7 +25,7 @@ from vidguard.types import SourceInfo
 from vidguard.video import open_source
 from vidguard.weights import TriagePlan, TriagePoint
 
-NEVER, ALWAYS = -1e9, 1e9  # thresholds below and above any logit
+NEVER, ALWAYS = -1e5, 1e5  # thresholds below and above any logit
 ENCODER = "efficientnet_lite0"
 
 

@@ -139,7 +139,7 @@ def test_whatever_a_file_leads_to_it_costs_its_own_faces_alone(tmp_path: Path, m
     row = Row("face.png", "real", "none", "lfw", "train", "g", 0, 0.0)
     monkeypatch.setattr(material, "_detector", lambda: None)
     with monkeypatch.context() as patch:
-        patch.setattr("vidguard.video.pillow_reader.Image.open", trouble)
+        patch.setattr("vidguard.video.pillow_reader._identify", trouble)
         assert material._faces_of(reserving(()), (path, row)) == "couldn't be read"
     monkeypatch.setattr(material, "_still_face", trouble)
     assert material._faces_of(reserving(()), (path, row)) == "found a defect of vidguard"
