@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import platform
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import wraps
@@ -147,7 +146,7 @@ class Detector:
         when the backend isn't available; anything in between is a Status of the report.
         """
         limits = self.config.limits
-        began = time.monotonic()
+        began = perf_counter()
         with open_source(source, device=self.device, backend=backend, limits=limits, sandbox=sandbox) as reader:
             if reader.info.kind == "image":
                 return _noted(self._analyze_still(reader), sandbox)
@@ -158,7 +157,7 @@ class Detector:
                 if cut is not None:
                     break
                 segments += analysis.push(batch)
-                cut = _beyond(limits, reader.num_frames_decoded, len(analysis.records), time.monotonic() - began)
+                cut = _beyond(limits, reader.num_frames_decoded, len(analysis.records), perf_counter() - began)
                 if progress is not None:
                     progress(batch.pts_seconds[-1] - reader.info.start_seconds, reader.info.duration_seconds)
             else:
