@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "training"))
-
 from small import small_store
 
 from vidguard.training.material import Store

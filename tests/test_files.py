@@ -1,13 +1,13 @@
 """Outputs: whole or not at all, never through a link, never over anything but a file, and nothing is left behind."""
 
 import os
-import resource
 import socket
 import stat
 from pathlib import Path
 
 import numpy as np
 import pytest
+from disk import full_disk
 
 from vidguard.errors import OutputError
 from vidguard.files import MAX_NAME_BYTES, fitting_name, make_folders, whole_file, write_whole
@@ -142,19 +142,10 @@ def test_a_failure_on_the_way_leaves_the_old_file(tmp_path, error):
     assert left_in(tmp_path) == [TARGET]
 
 
-@pytest.fixture
-def full_disk():
-    """No file of this process grows beyond 4 KB."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @WAYS
-def test_a_full_disk_is_told_with_the_path_and_leaves_nothing(tmp_path, write, full_disk):
+def test_a_full_disk_is_told_with_the_path_and_leaves_nothing(tmp_path, write):
     (tmp_path / TARGET).write_bytes(b"old")
-    with pytest.raises(OutputError) as told:
+    with full_disk(4096), pytest.raises(OutputError) as told:
         write(tmp_path / TARGET)
     assert (
         str(told.value)

@@ -1,12 +1,12 @@
 import json
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from disk import full_disk
 from reports import two_faces
 
 import vidguard
@@ -80,12 +80,8 @@ def test_demo_into_a_folder_that_cant_be_made_is_one_line(command, tmp_path):
 
 
 def test_demo_on_a_full_disk_is_one_line(command, tmp_path):
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    try:
+    with full_disk(4096):
         code, _, err = command("demo", "--out", tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert code == 2
     assert "clip.mp4 can't be written: File too large" in err
     assert "give --out a folder that can be written to" in err

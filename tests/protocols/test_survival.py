@@ -9,12 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
+from disk import full_disk
 from test_run import Scripted
 
 from vidguard.errors import InputError, ReportFormatError
@@ -59,24 +58,12 @@ def test_a_killed_run_loses_no_score_and_leaves_no_half_line(tmp_path: Path) -> 
     assert [json.loads(line)["id"] for line in lines] == [*kept, "last"]  # each once, each whole
 
 
-@contextmanager
-def full_disk(path: Path, room: int) -> Iterator[None]:
-    """No file grows beyond `room` bytes after what path has now."""
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + room, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_full_disk_leaves_no_half_line_and_costs_no_score(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     ledger = Ledger(path, {"run": 1})
     ledger.add(Score("a", 0.5, "ok", 0.1))
     before = path.read_bytes()
-    with full_disk(path, 7), pytest.raises(OSError, match="too large"):
+    with full_disk(len(before) + 7), pytest.raises(OSError, match="too large"):
         ledger.add(Score("b", 0.5, "ok", 0.1))
     assert path.read_bytes() == before
     assert "b" not in ledger.scores

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,11 +18,9 @@ from typing import Any
 
 import pytest
 import torch
+from disk import full_disk
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from small import NAME, small_recipe, small_store
 
 from vidguard.errors import InputError
@@ -60,7 +59,7 @@ cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.float32), (0, 0), 3)
 train_encoder(NAME, small_recipe(Round(2, 1e-3)), small_store(), Path(sys.argv[1]), say=print, workers=1)
 assert cv2.getNumThreads() == 4
 """
-    where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    where = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", script, str(tmp_path)]
     done = subprocess.run(command, env=where, timeout=240, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -242,7 +241,7 @@ def test_a_killed_training_goes_on_from_a_whole_checkpoint(tmp_path: Path, monke
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     partial = tmp_path / "killed" / f"{NAME}.partial.safetensors"
-    where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    where = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen([sys.executable, "-c", KILLED, tmp_path / "killed"], env=where)
     ends = time.monotonic() + 600
     while not partial.exists() and process.poll() is None and time.monotonic() < ends:
@@ -256,7 +255,6 @@ def test_a_killed_training_goes_on_from_a_whole_checkpoint(tmp_path: Path, monke
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path: Path, monkeypatch) -> None:
-    resource = pytest.importorskip("resource")
     repeatable(monkeypatch)
     for name in ("whole", "full"):
         (tmp_path / name).mkdir()
@@ -264,13 +262,8 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path: Path, monkeypatc
     save = Resumable.save
 
     def on_a_full_disk(resumable: Resumable, step: int) -> None:
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        if step == 4:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
-        try:
+        with full_disk(10_000) if step == 4 else nullcontext():
             save(resumable, step)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     monkeypatch.setattr(Resumable, "save", on_a_full_disk)
     with pytest.raises(OSError, match="too large"):

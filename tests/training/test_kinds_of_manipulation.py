@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from small import NAME, RECIPE, save_store, small_recipe, small_store
 
 from vidguard.cli.app import run

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import io
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from small import NAME, RECIPE, save_store, small_store
 
 from vidguard.detector import Judge

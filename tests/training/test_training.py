@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +11,6 @@ import numpy as np
 import pytest
 import torch
 from skimage.data import astronaut
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from small import small_store
 
 from vidguard.calibration import Platt
