@@ -14,10 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vidguard.calibration import Platt
 from vidguard.cli.about import _number
 from vidguard.detector import load_judge
 from vidguard.errors import WeightsError
+from vidguard.scoring.calibration import Platt
 from vidguard.weights import WeightEntry, enter_in_manifest, find_weights, list_weights, read_passport, weights_folder
 
 SMALL = "meso4-kind"

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from vidguard.calibration import Band, DecisionRule, GenuineScores
 from vidguard.detector import load_judge
 from vidguard.errors import WeightsError
+from vidguard.scoring.calibration import Band, DecisionRule, GenuineScores
 from vidguard.weights import (
     count_parameters,
     enter_in_manifest,

@@ -16,13 +16,13 @@ from safetensors.torch import save_file
 from skimage.data import astronaut
 
 import vidguard
-from vidguard.calibration import Band, DecisionRule, Platt
 from vidguard.detector import load_judge
 from vidguard.detector.golden import golden
 from vidguard.encoders import ENCODERS
 from vidguard.errors import InputError, WeightsError
 from vidguard.published import import_weights, read_encoder
-from vidguard.weights import Calibration, find_weights, list_weights, read_passport, read_tensors
+from vidguard.scoring.calibration import Band, Calibration, DecisionRule, Platt
+from vidguard.weights import find_weights, list_weights, read_passport, read_tensors
 
 AUTHORS = Path(__file__).parents[2] / "shared" / "data" / "published"
 Layers = dict[str, list[dict[str, np.ndarray]]]

@@ -22,12 +22,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
-from vidguard.calibration import DEFAULT_ERROR_RATE, DecisionRule, GenuineScores, Platt, TrackReading
 from vidguard.config import CropGeometry
 from vidguard.errors import InputError, WeightsError
 from vidguard.files import write_whole
 from vidguard.inputs import read_regular
-from vidguard.types import KindOfManipulation, Probability, require_plain
+from vidguard.scoring.calibration import DEFAULT_ERROR_RATE, Calibration, DecisionRule
+from vidguard.types import KindOfManipulation, require_plain
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -41,7 +41,6 @@ _FILES: Final = ("model.safetensors", "golden.safetensors", "passport.json")
 _MAX_TEXT_BYTES: Final = 16 << 20  # of a passport or manifest
 _MAX_MODEL_BYTES: Final = 2 << 30
 _REMEDY: Final = "reinstall vidguard, or import the set again"
-_IDENTITY: Final = Platt(slope=1.0, offset=0.0)
 
 
 @checked(frozen=True, config=_STRICT)
@@ -59,39 +58,6 @@ class WeightEntry:
     def size_bytes(self) -> int:
         """Size of the model file."""
         return (self.folder / "model.safetensors").stat().st_size
-
-
-@checked(frozen=True, config=_STRICT)
-class Calibration:
-    """Fitted on sources that no weight was trained on, or declared to be none."""
-
-    frame: Platt
-    segment: Platt
-    video: Platt
-    frame_threshold: Probability
-    segment_threshold: Probability
-    video_threshold: Probability
-    threshold_note: str
-    fitted_on: str | None
-    """None: nothing was fitted, a probability is the sigmoid of the network's logit and promises no more."""
-    frame_genuine: GenuineScores = GenuineScores()
-    """Logits, before Platt scaling, of genuine faces in stills."""
-    video_genuine: GenuineScores = GenuineScores()
-    """The same in videos, by `track_logit`."""
-    rules: Annotated[tuple[DecisionRule, ...], Field(max_length=32)] = ()
-    """By rising error rate; older sets, and those with too few validation sources, have none."""
-    video_reading: TrackReading = TrackReading()
-    """How a video's face is read from its parts, for `video` and `video_genuine`."""
-    finding_threshold: Probability | None = None
-    """Of a frame's probability by `segment`: two frames at or above it open a finding; None: segments at or above
-    theirs make findings, as in older sets."""
-
-    def __post_init__(self) -> None:
-        """Refuse a scaling, or a promise, that comes from nowhere."""
-        if self.fitted_on is None and any(p != _IDENTITY for p in (self.frame, self.segment, self.video)):
-            raise ValueError("a calibration that was fitted on nothing must leave the logits as they are")
-        if self.fitted_on is None and self.rules:
-            raise ValueError("a calibration that was fitted on nothing promises no error rate")
 
 
 @checked(frozen=True, config=_STRICT)

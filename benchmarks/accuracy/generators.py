@@ -24,12 +24,11 @@ from numpy.typing import ArrayLike, NDArray
 from rich.progress import track as progress
 from surroundings import environment
 
-from vidguard.calibration import TrackReading
 from vidguard.detector.judge import Judge, load_judge
-from vidguard.detector.verdict import read_parts, track_logit
 from vidguard.metrics import auc, tpr_at_fpr
-from vidguard.temporal import FrameTokens
-from vidguard.training.calibrate import judge_parts
+from vidguard.scoring.calibration import TrackReading
+from vidguard.scoring.windows import FrameTokens
+from vidguard.training.calibrate import score_sequence
 from vidguard.training.material import Store, open_store
 from vidguard.training.sequences import Sequence, degraded
 from vidguard.weights import find_weights
@@ -112,8 +111,9 @@ def _faces(
         logits = torch.stack([features.logits[n] for n in judge.names], dim=-1).numpy()
         tokens = FrameTokens(features.embeddings, features.fake_logit, times)
         sequence = Sequence(tokens, logits, np.full(len(index), clip.is_fake), clip.source, clip.dataset)
-        parts, stretches = judge_parts(judge, sequence)
-        yield track_logit(read_parts(reading, stretches, parts), reading.share), float(features.fake_logit.mean())
+        verdict = score_sequence(judge, sequence).logit(reading)
+        assert verdict is not None
+        yield verdict, float(features.fake_logit.mean())
 
 
 def figures(clips: list[Clip], scores: NDArray[np.float64]) -> dict[str, Any]:

@@ -32,12 +32,13 @@ from torch import Tensor, nn
 
 from vidguard import types
 from vidguard.detector import Judge
-from vidguard.detector.verdict import read_parts, track_logit
 from vidguard.metrics import auc, bootstrap_difference, match_segments, pool_matches, temporal_iou
 from vidguard.metrics.temporal import Interval
-from vidguard.segments import find_stretches
-from vidguard.temporal import FrameTokens, TemporalOutput, TemporalTransformer, WindowedJudge, frame_features
-from vidguard.training.calibrate import READING, fit_fusion, judge_parts
+from vidguard.scoring.segments import find_stretches
+from vidguard.scoring.verdict import track_logit
+from vidguard.scoring.windows import FrameTokens, WindowedJudge
+from vidguard.temporal import TemporalOutput, TemporalTransformer, frame_features
+from vidguard.training.calibrate import READING, fit_fusion, score_sequence
 from vidguard.training.recipe import load_recipe
 from vidguard.training.sequences import Sequence, load_sequences
 from vidguard.training.temporal import train_temporal
@@ -146,8 +147,9 @@ class _Told:
         self.halves: list[float] = []
         self.means: list[float] = []
         for clip in () if shuffled else clips:  # another order has other segments
-            told, stretches = judge_parts(judge, clip)
-            self.verdicts.append(track_logit(read_parts(READING, stretches, told), READING.share))
+            scores = score_sequence(judge, clip)
+            stretches = scores.segments
+            self.verdicts.append(track_logit(scores.parts(READING), READING.share))
             self.halves.append(track_logit(stretches, 0.5))
             seconds = [s.seconds for s in stretches]
             self.means.append(float(np.average([s.logit for s in stretches], weights=seconds)))

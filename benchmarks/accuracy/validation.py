@@ -26,8 +26,9 @@ from surroundings import environment
 from vidguard.detector.judge import Judge, load_judge
 from vidguard.forge import h264, jpeg, rescale
 from vidguard.metrics import accuracy, auc, clopper_pearson_interval, eer, expected_calibration_error
+from vidguard.scoring.calibration import Calibration
 from vidguard.training.material import Store, open_store
-from vidguard.weights import Calibration, find_weights
+from vidguard.weights import find_weights
 
 Picture = NDArray[np.uint8]
 Change = Callable[[Picture], Picture]

@@ -28,7 +28,7 @@ import vidguard
 from vidguard.config import FaceConfig
 from vidguard.encoders import CROP
 from vidguard.faces import FaceDetector
-from vidguard.temporal import HOP_FRAMES, WINDOW_FRAMES
+from vidguard.scoring.windows import HOP_FRAMES, WINDOW_FRAMES
 from vidguard.video import open_source
 
 _DETECTED_FRAMES = 16

@@ -13,10 +13,10 @@ from PIL import Image
 from skimage.data import astronaut
 
 import vidguard
-from vidguard.calibration import Band, DecisionRule
 from vidguard.config import AnalysisConfig
 from vidguard.demo import DemoClip
 from vidguard.errors import WeightsError
+from vidguard.scoring.calibration import Band, DecisionRule
 from vidguard.weights import enter_in_manifest, find_weights, read_passport, write_passport
 
 

@@ -18,9 +18,9 @@ from torch import nn
 
 import vidguard
 from vidguard.detector.judge import Judge
-from vidguard.detector.kinds import likeliest_kind
 from vidguard.render.html import render_html
 from vidguard.render.table import report_table
+from vidguard.scoring.kinds import likeliest_kind
 from vidguard.types import KindGuess
 from vidguard.video import TimedImage, write_video
 

@@ -17,7 +17,7 @@ from vidguard.detector import load_judge
 from vidguard.detector.golden import golden
 from vidguard.faces import LONGEST_BLEND
 from vidguard.metrics import auc
-from vidguard.temporal import WINDOW_FRAMES
+from vidguard.scoring.windows import WINDOW_FRAMES
 from vidguard.video import open_source
 from vidguard.weights import WeightEntry, list_weights, read_tensors
 

@@ -10,14 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidguard.temporal import (
-    HOP_FRAMES,
-    WINDOW_FRAMES,
-    FrameTokens,
-    TemporalTransformer,
-    WindowedJudge,
-    frame_features,
-)
+from vidguard.scoring.windows import HOP_FRAMES, WINDOW_FRAMES, FrameTokens, WindowedJudge
+from vidguard.temporal import TemporalTransformer, frame_features
 
 DIMS = {"a": 5, "b": 3}
 VALID_7 = torch.ones(1, 7, dtype=torch.bool)

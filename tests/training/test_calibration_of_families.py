@@ -9,8 +9,8 @@ from scipy.optimize import minimize
 
 from vidguard.detector import Judge
 from vidguard.metrics import expected_calibration_error
-from vidguard.segments import opening_of
-from vidguard.temporal import FrameTokens
+from vidguard.scoring.segments import opening_of
+from vidguard.scoring.windows import FrameTokens
 from vidguard.training.calibrate import (
     FLATNESS,
     OF_SINGLE_FRAMES,
@@ -18,7 +18,7 @@ from vidguard.training.calibrate import (
     _Examples,
     calibrate,
     fit_fusion,
-    judge_parts,
+    score_sequence,
 )
 from vidguard.training.sequences import Sequence
 
@@ -95,12 +95,12 @@ def test_calibration_reads_videos_by_frames_and_says_from_where_frames_open_a_fi
     assert calibration.finding_threshold is not None
     opened = []
     for sequence in found:
-        told, stretches = judge_parts(judge, sequence)
-        assert [p.start for p in told] == sequence.tokens.times.tolist()
-        for stretch in stretches:
+        scores = score_sequence(judge, sequence)
+        assert [p.start for p in scores.frames] == sequence.tokens.times.tolist()
+        for stretch in scores.segments:
             inside = list(stretch.frame_indices)
             if not sequence.is_fake[inside].any():
-                opened.append(calibration.segment(opening_of([told[i].logit for i in inside])))
+                opened.append(calibration.segment(opening_of([scores.frames[i].logit for i in inside])))
     share = np.mean(np.array(opened) >= calibration.finding_threshold)
     assert 0.01 < share <= 0.06
     # a frame alone reaches higher than two do, so the threshold of segments isn't that of frames

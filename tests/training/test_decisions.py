@@ -89,7 +89,7 @@ def test_a_stricter_rate_is_never_laxer_where_only_the_laxer_one_is_promised() -
 
 
 def test_sources_weigh_the_same_in_the_figures() -> None:
-    from vidguard.calibration import Band
+    from vidguard.scoring.calibration import Band
 
     level = Scored(
         np.array([0.9] * 9 + [0.1, 0.8]),

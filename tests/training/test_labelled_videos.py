@@ -12,7 +12,8 @@ from small import NAME, RECIPE, save_store, small_store
 
 from vidguard.detector import Judge
 from vidguard.encoders import ENCODERS
-from vidguard.temporal import FrameTokens, TemporalTransformer
+from vidguard.scoring.windows import FrameTokens
+from vidguard.temporal import TemporalTransformer
 from vidguard.training.listing import Row
 from vidguard.training.material import Store
 from vidguard.training.pipeline import train

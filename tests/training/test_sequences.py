@@ -11,7 +11,7 @@ import torch
 from small import small_store
 
 from vidguard.detector import Judge
-from vidguard.temporal import FrameTokens
+from vidguard.scoring.windows import FrameTokens
 from vidguard.training import sequences
 from vidguard.training.sequences import (
     Sequence,

@@ -13,15 +13,15 @@ import torch
 from skimage.data import astronaut
 from small import small_store
 
-from vidguard.calibration import Platt
 from vidguard.detector import Judge, load_judge
 from vidguard.encoders import CROP, ENCODERS
 from vidguard.errors import InputError
 from vidguard.faces import template_landmarks
-from vidguard.temporal import FrameTokens
+from vidguard.scoring.calibration import Calibration, Platt
+from vidguard.scoring.windows import FrameTokens
 from vidguard.training import material
 from vidguard.training import recipe as recipes
-from vidguard.training.calibrate import calibrate, fit_fusion, judge_parts
+from vidguard.training.calibrate import calibrate, fit_fusion, score_sequence
 from vidguard.training.export import export, golden, passport_of, write_card
 from vidguard.training.listing import Row, list_material, require_disjoint
 from vidguard.training.material import Store, build_store
@@ -30,7 +30,7 @@ from vidguard.training.recipe import Draw, MaterialRecipe, Recipe, load_recipe
 from vidguard.training.samples import SampleStream
 from vidguard.training.sequences import MIN_FRAMES, Sequence, forged_sequences
 from vidguard.training.temporal import collate, in_few_dimensions, train_temporal
-from vidguard.weights import Calibration, find_weights, read_tensors
+from vidguard.weights import find_weights, read_tensors
 
 
 def test_shipped_recipes_load_and_a_misspelt_one_is_refused(tmp_path: Path) -> None:
@@ -366,7 +366,7 @@ def test_tracks_that_are_turned_into_few_dimensions_are_judged_alike() -> None:
     sequence = made_up_people(judge, 2, 0)[1]
     turned = in_few_dimensions(sequence)
     assert turned.tokens.embeddings["amtennet"].shape == (24, 24)
-    expected, found = judge_parts(judge, sequence)[1], judge_parts(judge, turned)[1]
+    expected, found = (score_sequence(judge, one).segments for one in (sequence, turned))
     assert [s.logit for s in found] == pytest.approx([s.logit for s in expected], abs=1e-3)
 
 

@@ -11,7 +11,6 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from vidguard.calibration import DecisionRule
 from vidguard.config import AnalysisConfig
 from vidguard.detector.judge import Judge
 from vidguard.detector.record import Sighting, TrackRecord, can_be_judged, observation, thumbnail_jpeg, turn_note
@@ -19,11 +18,10 @@ from vidguard.detector.still import StillAnswer, judge_still
 from vidguard.encoders import CROP
 from vidguard.errors import InputError
 from vidguard.faces import LONGEST_BLEND, FaceDetector, FaceFollower, FollowedFace, align_crops, measure_quality
-from vidguard.segments import SegmentBuilder, union
-from vidguard.temporal import FrameTokens, TemporalOutput, WindowedJudge
+from vidguard.scoring import FrameTokens, Scoring, TrackScorer
+from vidguard.scoring.segments import union
 from vidguard.types import FrameBatch, Interval, Segment, Thumbnail
 from vidguard.video import FrameSampler
-from vidguard.weights import Calibration
 
 _CHUNK: Final = 8  # frames worked on at once; fixed, so that an answer never depends on how frames were handed over
 _FACES_AT_ONCE: Final = 64  # bounds memory in a crowd: 10 MB of crops, four times as much in float
@@ -54,8 +52,7 @@ class Analysis:
     def __init__(
         self,
         judge: Judge,
-        calibration: Calibration,
-        rule: DecisionRule | None,
+        scoring: Scoring,
         face_detector: FaceDetector,
         config: AnalysisConfig,
         *,
@@ -68,7 +65,7 @@ class Analysis:
         self.still: StillAnswer | None = None
         """Instead of records, after the end: what was judged as a still, for there was one frame, at one moment."""
         self._keep_history = keep_history
-        self._judge, self._calibration, self._rule = judge, calibration, rule
+        self._judge, self._scoring = judge, scoring
         self._faces, self._follower = face_detector, FaceFollower(face_detector, config.faces)
         self._sampler = FrameSampler[Tensor](config.frames_per_second)
         self._shown: tuple[Tensor, float] | None = None
@@ -163,7 +160,7 @@ class Analysis:
         self.frames_analysed, self.seconds = 1, frame.end - frame.start
         shown = Interval(frame.start, frame.end)
         pixels = frame.pixels[None].to(self._judge.device)
-        self.still = judge_still(pixels, shown, self._judge, self._calibration, self._rule, self._faces, self.config)
+        self.still = judge_still(pixels, shown, self._judge, self._scoring, self._faces, self.config)
         return list(self.still.segments)
 
     def _take(self, frame: Tensor, time: float) -> list[Segment]:
@@ -264,15 +261,13 @@ class Analysis:
             if sighting.track_id not in self.records:
                 self.records[sighting.track_id] = self._new_record(sighting.track_id)
                 self._alive.add(sighting.track_id)
-            self.records[sighting.track_id].add(sighting, shown.start, shown.end)
+            self.records[sighting.track_id].add(sighting, shown)
 
     def _new_record(self, track_id: int) -> TrackRecord:
         return TrackRecord(
             id=track_id,
-            builder=SegmentBuilder(self.config.segment_seconds, self.config.bridge_seconds),
-            windows=WindowedJudge(self._judge_window),
-            calibration=self._calibration,
-            rule=self._rule,
+            scorer=TrackScorer(self._judge.judge_window, self.config),
+            scoring=self._scoring,
             min_frames=self.config.min_track_frames,
             clear_from=self.config.clear_detection_prob,
             keep_history=self._keep_history,
@@ -285,13 +280,6 @@ class Analysis:
         if not self._keep_history:
             del self.records[track_id]
         return segments
-
-    @torch.inference_mode()
-    def _judge_window(
-        self, embeddings: dict[str, Tensor], frame_logits: Tensor, times: Tensor, valid: Tensor
-    ) -> TemporalOutput:
-        output: TemporalOutput = self._judge.temporal(embeddings, frame_logits, times, valid)
-        return output
 
 
 def _parts(sizes: Sequence[tuple[int, ...]], stays: Sequence[bool]) -> Iterator[slice]:

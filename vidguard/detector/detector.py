@@ -18,23 +18,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import vidguard._version as version
-from vidguard.calibration import Band
 from vidguard.config import AnalysisConfig, Limits
 from vidguard.detector.analysis import Analysis
 from vidguard.detector.explain import explain
 from vidguard.detector.judge import load_judge
-from vidguard.detector.record import TrackRecord, probability, turn_note
+from vidguard.detector.record import TrackRecord, turn_note
 from vidguard.detector.still import StillAnswer, judge_still
 from vidguard.detector.triage import Triage, choose_point, examine, quick_detector
-from vidguard.detector.verdict import decide, video_logit
 from vidguard.errors import BackendError, InputError
 from vidguard.faces import FaceDetector
 from vidguard.sandbox import Sandbox
-from vidguard.segments import merge_findings, union
+from vidguard.scoring import Scoring
+from vidguard.scoring.segments import merge_findings, union
+from vidguard.scoring.verdict import video_logit
 from vidguard.text import printable
 from vidguard.types import (
     Coverage,
-    Decision,
     EngineInfo,
     Finding,
     FrameBatch,
@@ -115,15 +114,15 @@ class Detector:
         self.judge, self.passport = load_judge(entry)
         self.judge.to(self.device)
         calibration = self.passport.calibration
-        rule = self._rule = self.passport.rule(self.config.error_rate)
+        scoring = self._scoring = Scoring.of(calibration, self.passport.rule(self.config.error_rate))
         self.weights = WeightsInfo(
             name=entry.name,
             sha256=entry.sha256["model.safetensors"],
             encoders=self.passport.encoders,
-            threshold=rule.video.manipulated_from if rule else calibration.video_threshold,
-            segment_threshold=rule.segment.manipulated_from if rule else calibration.segment_threshold,
-            finding_threshold=rule.finding_from if rule else calibration.finding_threshold,
-            threshold_note=rule.note if rule else calibration.threshold_note,
+            threshold=scoring.video.threshold,
+            segment_threshold=scoring.segment.threshold,
+            finding_threshold=scoring.finding_threshold,
+            threshold_note=scoring.note,
             calibrated=calibration.fitted_on is not None,
         )
         self._face_detector = FaceDetector(self.config.faces, device=self.device)
@@ -216,31 +215,28 @@ class Detector:
         crops: (N, 3, H, W) uint8 RGB, N >= 0, any size from 8 px; roughly the face's box enlarged by 1.0 to 1.4 suits
         the weights. Gives (N,) float32 in [0, 1] on the CPU. Raises InputError on another shape or type.
         """
-        features = self.judge.encode(_as_tensor(crops))
-        platt = self.passport.calibration.frame
-        return torch.sigmoid(features.fake_logit.double() * platt.slope + platt.offset).float().cpu()
+        logits = self.judge.encode(_as_tensor(crops)).fake_logit.double().cpu().numpy()
+        return torch.from_numpy(self._scoring.frame.platt(logits)).float()
 
     def _start(self, *, keep_history: bool) -> Analysis:
-        calibration, faces = self.passport.calibration, self._face_detector
-        return Analysis(self.judge, calibration, self._rule, faces, self.config, keep_history=keep_history)
+        return Analysis(self.judge, self._scoring, self._face_detector, self.config, keep_history=keep_history)
 
     def _analyze_still(self, reader: VideoReader) -> Report:
         frame = next((batch.frames for batch in reader.batches()), None)
         if frame is None:
             return self._still_report(reader, StillAnswer(), _STILL_NOTE, 0.0)
-        calibration, faces = self.passport.calibration, self._face_detector
         nominal = Interval(0.0, self.config.segment_seconds)  # a still has no duration
-        answer = judge_still(frame, nominal, self.judge, calibration, self._rule, faces, self.config)
+        answer = judge_still(frame, nominal, self.judge, self._scoring, self._face_detector, self.config)
         return self._still_report(reader, answer, _STILL_NOTE, 0.0)
 
     def _still_report(self, reader: VideoReader, answer: StillAnswer, note: str, seconds: float) -> Report:
         """Of one frame, shown for so many seconds; not one decoded where the reader has none."""
-        tracks, fake_prob, rule = answer.tracks, answer.fake_prob, self._rule
+        tracks, fake_prob, level = answer.tracks, answer.fake_prob, self._scoring.frame
         troubles = _troubles(reader, answer.num_faces_left_out)
         status = _status(reader.num_frames_decoded, tracks, fake_prob, complete=not troubles)
         notes = (note, turn_note(answer.turn)) if answer.turn else (note,)
         # a still is judged by the frame calibration, so it is flagged by the frame threshold
-        threshold = rule.frame.manipulated_from if rule else self.passport.calibration.frame_threshold
+        threshold = level.threshold
         weights = replace(self.weights, threshold=threshold, segment_threshold=threshold, finding_threshold=None)
         return Report(
             status=status,
@@ -265,17 +261,17 @@ class Detector:
                 replace(found, kind=tracks[found.track_id].kind) for found in merge_findings(answer.segments, threshold)
             ),
             thumbnails=answer.thumbnails,
-            decision=self._decision(rule.frame if rule else None, fake_prob, tracks, complete=not troubles),
+            decision=self._scoring.decision(level, fake_prob, (t.fake_prob for t in tracks), complete=not troubles),
         )
 
     def _report(self, reader: VideoReader, analysis: Analysis, segments: list[Segment], cut: str | None) -> Report:
         """cut: the limit that ended the analysis early."""
         records = [analysis.records[i] for i in sorted(analysis.records)]
         tracks = tuple(record.track() for record in records)
-        calibration = self.passport.calibration
-        judged = {r.id: r.parts for r in records if r.judged}
-        logit = video_logit(judged, calibration.video_genuine, calibration.video_reading.share)
-        fake_prob = None if logit is None else probability(calibration.video, logit)
+        scoring, reading = self._scoring, self._scoring.reading
+        judged = {r.id: r.scores.parts(reading) for r in records if r.judged}
+        logit = video_logit(judged, scoring.video.genuine, reading.share)
+        fake_prob = None if logit is None else scoring.video.probability(logit)
         troubles = _troubles(reader, analysis.num_faces_left_out)
         notes = analysis.notes
         if cut is not None:
@@ -306,7 +302,7 @@ class Detector:
                 for found in self._findings(records, ordered)
             ),
             thumbnails=analysis.thumbnails(),
-            decision=self._decision(self._rule.video if self._rule else None, fake_prob, tracks, complete=not troubles),
+            decision=scoring.decision(scoring.video, fake_prob, (t.fake_prob for t in tracks), complete=not troubles),
         )
 
     def _findings(self, records: Iterable[TrackRecord], segments: Sequence[Segment]) -> tuple[Finding, ...]:
@@ -315,20 +311,6 @@ class Detector:
         if opens is None:
             return merge_findings(segments, self.weights.segment_threshold)
         return tuple(finding for record in records for finding in record.findings(opens))
-
-    def _decision(
-        self, band: Band | None, fake_prob: float | None, tracks: Iterable[Track], *, complete: bool
-    ) -> Decision | None:
-        if band is None or fake_prob is None:
-            return None
-        assert self._rule is not None
-        label = decide(band, fake_prob, [t.fake_prob for t in tracks if t.fake_prob is not None])
-        return Decision(
-            label=label if complete or label != "genuine" else "undecided",
-            error_rate=self._rule.error_rate,
-            genuine_below=band.genuine_below,
-            manipulated_from=band.manipulated_from,
-        )
 
     def _engine(self, reader: VideoReader, notes: tuple[str, ...]) -> EngineInfo:
         return EngineInfo(

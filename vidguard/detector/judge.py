@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vidguard.encoders import CROP, ENCODERS, EncoderOutput, fold_batch_norms, prepare_crops
 from vidguard.errors import WeightsError
-from vidguard.temporal import TemporalTransformer
+from vidguard.temporal import TemporalOutput, TemporalTransformer
 from vidguard.types import KindOfManipulation
 from vidguard.weights import Passport, WeightEntry, read_passport, read_tensors
 
@@ -79,6 +79,14 @@ class Judge(nn.Module):
             for chunk in (torch.split(crops, _BATCH) if len(crops) else [crops])
         ]
         return EncoderOutput(torch.cat([o.embedding for o in outputs]), torch.cat([o.fake_logit for o in outputs]))
+
+    @torch.inference_mode()
+    def judge_window(
+        self, embeddings: dict[str, Tensor], frame_logits: Tensor, times: Tensor, valid: Tensor
+    ) -> TemporalOutput:
+        """What the transformer makes of one window of a track: see `TemporalTransformer`."""
+        output: TemporalOutput = self.temporal(embeddings, frame_logits, times, valid)
+        return output
 
     def ready(self) -> Judge:
         """Itself, in eval mode and as fast as its networks can be made; not to be stored after."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -13,17 +11,15 @@ import cv2
 import torch
 from torch import Tensor
 
-from vidguard.calibration import PROBABILITY_DIGITS, Band, DecisionRule, Platt
 from vidguard.config import AnalysisConfig
-from vidguard.detector.kinds import likeliest_kind
-from vidguard.detector.verdict import read_parts, track_logit
-from vidguard.segments import ScoredPart, ScoredStretch, SegmentBuilder, findings_of
-from vidguard.temporal import FrameTokens, WindowedJudge
+from vidguard.scoring import FrameTokens, ScoredStretch, Scoring, TrackScorer, TrackScores
+from vidguard.scoring.kinds import likeliest_kind
+from vidguard.scoring.segments import ScoredFrame, findings_of
 from vidguard.types import (
     Finding,
+    Interval,
     KindGuess,
     KindOfManipulation,
-    Label,
     Observation,
     Quality,
     Segment,
@@ -31,7 +27,6 @@ from vidguard.types import (
     Thumbnail,
     Track,
 )
-from vidguard.weights import Calibration
 
 _THUMBNAIL_PX: Final = 128
 _PATIENCE: Final = 600
@@ -64,7 +59,6 @@ class _Waiting:
     """A frame whose segment isn't final yet."""
 
     time: float
-    end: float
     jpeg: bytes
     logit: float | None = None
 
@@ -74,10 +68,8 @@ class TrackRecord:
     """State machine over one track. Without history it keeps a window of frames and `_PATIENCE` segments at most."""
 
     id: int
-    builder: SegmentBuilder
-    windows: WindowedJudge
-    calibration: Calibration
-    rule: DecisionRule | None
+    scorer: TrackScorer
+    scoring: Scoring
     min_frames: int
     """The track is judged once so many of its sightings are clear ones."""
     clear_from: float
@@ -85,7 +77,7 @@ class TrackRecord:
     kinds: tuple[KindOfManipulation, ...] = ()
     observations: list[Observation] = field(default_factory=list)
     stretches: list[ScoredStretch] = field(default_factory=list)
-    frames: list[ScoredPart] = field(default_factory=list)
+    frames: list[ScoredFrame] = field(default_factory=list)
     thumbnails: list[tuple[float, Thumbnail]] = field(default_factory=list)
     """With the logit of the frame shown; for the owner to take away."""
     judged: bool | None = None
@@ -98,26 +90,19 @@ class TrackRecord:
     _num_clear_unjudged: int = 0
     _settled: list[ScoredStretch] = field(default_factory=list)
     """Final, and not given yet."""
-    _unscored: deque[int] = field(default_factory=deque)
-    """Positions of judged frames whose logits are to come."""
     _last_shown: float = float("-inf")
 
-    def add(self, sighting: Sighting, start: float, end: float) -> None:
-        """Add the next frame, which speaks for [start, end) seconds."""
-        self._waiting[self._num_frames] = _Waiting(start, end, sighting.jpeg)
+    def add(self, sighting: Sighting, shown: Interval) -> None:
+        """Add the next frame, which speaks for the time shown."""
+        self._waiting[self._num_frames] = _Waiting(shown.start, sighting.jpeg)
         clear = sighting.observation.detection_prob >= self.clear_from
         self._num_clear += clear and sighting.is_judged
         self._num_clear_unjudged += clear and not sighting.is_judged
-        if sighting.is_judged:
-            self._unscored.append(self._num_frames)
         self._num_frames += 1
         if self.keep_history:
             self.observations.append(sighting.observation)
             self._kind_logits += sighting.kind_logits
-        self.builder.add_frame(start, end, judged=sighting.is_judged)
-        if sighting.is_judged:
-            self._score(self.windows.push(sighting.tokens))
-        self._settle(self.builder.take())
+        self._take_up(self.scorer.add(shown, sighting.tokens if sighting.is_judged else None))
         if self.judged is None and (self._num_clear >= self.min_frames or len(self._settled) >= _PATIENCE):
             self.judged = self._num_clear >= self.min_frames
 
@@ -127,26 +112,25 @@ class TrackRecord:
 
     def finish(self) -> list[Segment]:
         """End the track; the remaining segments."""
-        self._score(self.windows.finish())
         self.judged = bool(self.judged)
-        self._settle(self.builder.finish())
+        self._take_up(self.scorer.finish())
         self._waiting.clear()
         return self._give()
 
     def track(self) -> Track:
         """The finished track for the report; needs history."""
         observations = self.observations if self.judged else [replace(o, fake_prob=None) for o in self.observations]
-        share = self.calibration.video_reading.share
-        fake_prob = probability(self.calibration.video, track_logit(self.parts, share)) if self.judged else None
-        threshold = self.rule.video.manipulated_from if self.rule else self.calibration.video_threshold
+        video = self.scoring.video
+        logit = self.scores.logit(self.scoring.reading) if self.judged else None
+        fake_prob = None if logit is None else video.probability(logit)
         return Track(
             id=self.id,
-            spans=tuple(self.builder.spans),
+            spans=tuple(self.scorer.spans),
             observations=tuple(observations),
             status=self._status(),
             fake_prob=fake_prob,
-            decision=label(self.rule.video if self.rule else None, fake_prob),
-            kind=self.kind() if fake_prob is not None and fake_prob >= threshold else None,
+            decision=video.label(fake_prob),
+            kind=self.kind() if video.is_flagged(fake_prob) else None,
         )
 
     def _status(self) -> Status:
@@ -156,14 +140,17 @@ class TrackRecord:
         return Status.TOO_BLURRED if seen_clearly and self._num_clear_unjudged else Status.TOO_SHORT
 
     @property
-    def parts(self) -> Sequence[ScoredPart]:
-        """What the track's logit is read from; needs history."""
-        return read_parts(self.calibration.video_reading, self.stretches, self.frames)
+    def scores(self) -> TrackScores:
+        """The finished track's; needs history."""
+        return TrackScores(tuple(self.frames), tuple(self.stretches))
 
     def findings(self, opens: float) -> tuple[Finding, ...]:
         """Suspicious stretches as the frames tell them; none of a track that isn't judged. Needs history."""
-        seen = [o.fake_prob for o in self.observations if o.fake_prob is not None]
-        return findings_of(self.id, self.frames, seen, opens) if self.judged else ()
+        if not self.judged:
+            return ()
+        return findings_of(
+            self.id, self.frames, [self.scoring.segment.probability(f.logit) for f in self.frames], opens
+        )
 
     def kind(self, start: float = float("-inf"), end: float = float("inf")) -> KindGuess | None:
         """The most likely kind of manipulation in the frames that speak for [start, end) seconds; needs history."""
@@ -174,23 +161,18 @@ class TrackRecord:
         weights = [seen.fake_prob or 0.0 for seen in self.observations[frames]]
         return likeliest_kind(self.kinds, self._kind_logits[frames], weights)
 
-    def _score(self, logits: list[float]) -> None:
-        self.builder.add_logits(logits)
-        for logit in logits:
-            index = self._unscored.popleft()
-            waiting = self._waiting[index]
-            waiting.logit = logit
+    def _take_up(self, scores: TrackScores) -> None:
+        """Keep what became final, and forget the frames that nothing more is to be told of."""
+        for frame in scores.frames:
+            self._waiting[frame.index].logit = frame.logit
             if self.keep_history:
-                self.frames.append(ScoredPart(waiting.time, waiting.end, logit))
-                scored = replace(self.observations[index], fake_prob=probability(self.calibration.segment, logit))
-                self.observations[index] = scored
-
-    def _settle(self, stretches: list[ScoredStretch]) -> None:
-        """Take up stretches that are final, and forget the frames that nothing more is to be told of."""
-        self._settled += stretches
+                self.frames.append(frame)
+                fake_prob = self.scoring.segment.probability(frame.logit)
+                self.observations[frame.index] = replace(self.observations[frame.index], fake_prob=fake_prob)
+        self._settled += scores.segments
         if self.keep_history:
-            self.stretches += [stretch for stretch in stretches if stretch.num_frames]
-        for stretch in stretches:
+            self.stretches += scores.segments
+        for stretch in scores.segments:
             if self.keep_history:
                 self._keep_thumbnail(stretch)
             # the last frame may reach into the next segment
@@ -199,9 +181,8 @@ class TrackRecord:
 
     def _give(self) -> list[Segment]:
         stretches, self._settled = self._settled, []
-        platt = self.calibration.segment if self.judged else None
-        scored = [(s, probability(platt, s.logit) if platt and s.num_frames else None) for s in stretches]
-        band = self.rule.segment if self.rule else None
+        level = self.scoring.segment
+        answers = [level.probability(s.logit) if self.judged and s.num_frames else None for s in stretches]
         return [
             Segment(
                 start=s.start,
@@ -209,9 +190,9 @@ class TrackRecord:
                 track_id=self.id,
                 fake_prob=fake_prob,
                 num_frames=s.num_frames,
-                decision=label(band, fake_prob),
+                decision=level.label(fake_prob),
             )
-            for s, fake_prob in scored
+            for s, fake_prob in zip(stretches, answers)
         ]
 
     def _keep_thumbnail(self, stretch: ScoredStretch) -> None:
@@ -234,16 +215,6 @@ def turn_note(turn: int) -> str:
     """That faces were found in a picture turned by so many quarters, counterclockwise, and where boxes are."""
     how = {1: "a quarter turn counterclockwise", 2: "half a turn", 3: "a quarter turn clockwise"}[turn]
     return f"faces were found only after {how} of the picture, which no one declared; boxes lie in the picture as it is"
-
-
-def probability(platt: Platt, logit: float) -> float:
-    """Calibrate and round one logit for the report."""
-    return round(platt(logit), PROBABILITY_DIGITS)
-
-
-def label(band: Band | None, fake_prob: float | None) -> Label | None:
-    """The decision, where there is a rule and a probability."""
-    return None if band is None or fake_prob is None else band.label(fake_prob)
 
 
 def observation(

@@ -8,15 +8,14 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from vidguard.calibration import DecisionRule
 from vidguard.config import AnalysisConfig
 from vidguard.detector.judge import Judge
-from vidguard.detector.kinds import likeliest_kind
-from vidguard.detector.record import can_be_judged, label, observation, probability, thumbnail_jpeg
+from vidguard.detector.record import can_be_judged, observation, thumbnail_jpeg
 from vidguard.encoders import CROP
 from vidguard.faces import FaceDetector, align_crops, detect_turned, find_turn, measure_quality
+from vidguard.scoring import Scoring
+from vidguard.scoring.kinds import likeliest_kind
 from vidguard.types import Interval, Quality, Segment, Status, Thumbnail, Track
-from vidguard.weights import Calibration
 
 _FACES_AT_ONCE: Final = 64  # 10 MB of crops, whatever the size of the crowd
 
@@ -39,8 +38,7 @@ def judge_still(
     frame: Tensor,
     shown: Interval,
     judge: Judge,
-    calibration: Calibration,
-    rule: DecisionRule | None,
+    scoring: Scoring,
     face_detector: FaceDetector,
     config: AnalysisConfig,
 ) -> StillAnswer:
@@ -65,27 +63,27 @@ def judge_still(
         logits += features.fake_logit.tolist()
         kinds += [] if features.kind_logits is None else features.kind_logits.tolist()
         jpegs += [thumbnail_jpeg(crop) for crop in crops[: max(0, config.max_thumbnails - len(jpegs))]]
-    threshold = rule.frame.manipulated_from if rule else calibration.frame_threshold
+    level = scoring.frame
     tracks, segments, judged = [], [], []
     for index, logit in enumerate(logits):
         fake_prob = None
         if can_be_judged(qualities[index], config):
-            fake_prob = probability(calibration.frame, logit)
+            fake_prob = level.probability(logit)
             judged.append(logit)
         status = Status.TOO_BLURRED if fake_prob is None else Status.OK
         detection_prob = float(found.probs[index])
         seen = observation(shown.start, boxes[index], landmarks[index], detection_prob, qualities[index], fake_prob)
-        called = label(rule.frame if rule else None, fake_prob)
-        flagged = fake_prob is not None and fake_prob >= threshold
-        kind = likeliest_kind(judge.kind_names, kinds[index : index + 1], [1.0]) if flagged else None
+        called = level.label(fake_prob)
+        rows = kinds[index : index + 1] if level.is_flagged(fake_prob) else []
+        kind = likeliest_kind(judge.kind_names, rows, [1.0])
         tracks.append(Track(index, (shown,), (seen,), status, fake_prob, called, kind))
         segments.append(Segment(shown.start, shown.end, index, fake_prob, int(fake_prob is not None), called))
-    best = max((calibration.frame_genuine.best_of(logit, len(judged)) for logit in judged), default=None)
+    best = max((level.genuine.best_of(logit, len(judged)) for logit in judged), default=None)
     return StillAnswer(
         tracks=tuple(tracks),
         segments=tuple(segments),
         thumbnails=tuple(Thumbnail(track_id=k, time=shown.start, jpeg=jpeg) for k, jpeg in enumerate(jpegs)),
         turn=turn,
-        fake_prob=None if best is None else probability(calibration.frame, best),
+        fake_prob=None if best is None else level.probability(best),
         num_faces_left_out=max(len(found) - most, 0),
     )

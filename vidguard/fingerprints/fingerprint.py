@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from vidguard.calibration import Platt
 from vidguard.errors import InputError, WeightsError
 from vidguard.files import write_whole
 from vidguard.fingerprints.color import color_statistics
 from vidguard.fingerprints.spectrum import azimuthal_spectrum
+from vidguard.scoring.calibration import Platt
 
 Floats = NDArray[np.float64]
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vidguard.calibration import Platt, fit_platt
 from vidguard.errors import InputError
 from vidguard.fingerprints.fingerprint import KINDS, Fingerprint, Floats
+from vidguard.scoring.calibration import Platt, fit_platt
 
 _RBF_C: Final = 6.37  # Durall's, with the kernel's gamma
 _LINEAR_C: Final = 0.01  # of 1e-3, 1e-2 and 0.1, cross-validated on CIPLAB: best for the spectrum, level for colours

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import torch
 
-from vidguard.calibration import Platt
 from vidguard.config import AnalysisConfig
 from vidguard.detector import Judge
 from vidguard.detector.cost import cost_of
@@ -19,9 +18,9 @@ from vidguard.encoders import CROP, Encoder
 from vidguard.errors import InputError, WeightsError
 from vidguard.files import write_whole
 from vidguard.published.network import build_encoder, read_content
+from vidguard.scoring.calibration import Calibration, Platt
 from vidguard.text import printable
 from vidguard.weights import (
-    Calibration,
     Passport,
     TemporalShape,
     WeightEntry,

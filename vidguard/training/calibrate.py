@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence as Seq
+from dataclasses import replace
 from functools import cached_property
 from itertools import compress
 from typing import Any, Final
@@ -13,9 +14,15 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from vidguard.calibration import (
+from vidguard.config import AnalysisConfig
+from vidguard.detector import Judge
+from vidguard.errors import InputError
+from vidguard.metrics import auc, bootstrap_auc, expected_calibration_error
+from vidguard.scoring import TrackScores, score_track
+from vidguard.scoring.calibration import (
     DEFAULT_ERROR_RATE,
     PROBABILITY_DIGITS,
+    Calibration,
     GenuineScores,
     Platt,
     TrackReading,
@@ -23,16 +30,10 @@ from vidguard.calibration import (
     fit_logistic,
     fit_platt,
 )
-from vidguard.config import AnalysisConfig
-from vidguard.detector import Judge
-from vidguard.detector.verdict import read_parts, track_logit
-from vidguard.errors import InputError
-from vidguard.metrics import auc, bootstrap_auc, expected_calibration_error
-from vidguard.segments import ScoredPart, ScoredStretch, SegmentBuilder, opening_of
-from vidguard.temporal import WindowedJudge
+from vidguard.scoring.segments import opening_of
 from vidguard.training.decisions import Scored, fit_bounds, fit_rules, note_of, rule_figures
 from vidguard.training.sequences import Sequence
-from vidguard.weights import Calibration
+from vidguard.types import Interval
 
 READING: Final = TrackReading("frames", 0.2)
 """On forged tracks that nothing is calibrated on (half of them in part only) the most suspicious fifth of the frames
@@ -86,13 +87,14 @@ def calibrate(judge: Judge, sequences: Seq[Sequence]) -> tuple[Calibration, dict
         fused = judge.fuse(torch.from_numpy(sequence.logits)).detach().numpy()
         for logit, fake in zip(fused, sequence.is_fake):
             frames.add(float(logit), bool(fake), sequence)
-        told, stretches = judge_parts(judge, sequence)
-        for stretch in stretches:
+        scores = score_sequence(judge, sequence)
+        for stretch in scores.segments:
             share = float(np.mean([sequence.is_fake[i] for i in stretch.frame_indices]))
             if share == 0 or share >= 0.5:
                 segments.add(stretch.logit, share > 0, sequence)
-                openings.add(opening_of([told[i].logit for i in stretch.frame_indices]), share > 0, sequence)
-        read = track_logit(read_parts(reading, stretches, told), reading.share)
+                openings.add(opening_of([scores.frames[i].logit for i in stretch.frame_indices]), share > 0, sequence)
+        read = scores.logit(reading)
+        assert read is not None
         videos.add(read, bool(sequence.is_fake.any()), sequence)
     levels = {"frame": frames, "segment": segments, "video": videos}
     try:
@@ -144,22 +146,14 @@ def encoder_figures(judge: Judge, sequences: Seq[Sequence]) -> dict[str, dict[st
     }
 
 
-def judge_parts(judge: Judge, sequence: Sequence) -> tuple[list[ScoredPart], list[ScoredStretch]]:
-    """Run one sequence the way a track of a video is run; gives its frames and its segments."""
+def score_sequence(judge: Judge, sequence: Sequence) -> TrackScores:
+    """Score one sequence as a track of a video is scored."""
     config = AnalysisConfig()
-    builder = SegmentBuilder(config.segment_seconds, config.bridge_seconds)
     times = sequence.tokens.times.tolist()
     ends = [*times[1:], times[-1] + 1 / config.frames_per_second]
-    ends = [min(end, start + config.faces.max_gap_seconds) for start, end in zip(times, ends)]
-    for start, end in zip(times, ends):
-        builder.add_frame(start, end)
-    with torch.inference_mode():
-        windows = WindowedJudge(judge.temporal)
-        fused = judge.fuse(torch.from_numpy(sequence.logits))
-        tokens = type(sequence.tokens)(sequence.tokens.embeddings, fused, sequence.tokens.times)
-        logits = windows.push(tokens) + windows.finish()
-    builder.add_logits(logits)
-    return [ScoredPart(*one) for one in zip(times, ends, logits)], builder.finish()
+    shown = [Interval(t, min(end, t + config.faces.max_gap_seconds)) for t, end in zip(times, ends)]
+    fused = judge.fuse(torch.from_numpy(sequence.logits)).detach()
+    return score_track(judge.judge_window, shown, replace(sequence.tokens, frame_logits=fused), config)
 
 
 class _Examples:
@@ -218,7 +212,7 @@ class _Examples:
     def scored(self, platt: Platt) -> Scored:
         """Probabilities as reports give them: bounds are fitted on the rounded ones that they will be held against."""
         return Scored(
-            np.array([round(platt(x), PROBABILITY_DIGITS) for x in self.logits]),
+            platt(np.array(self.logits)).round(PROBABILITY_DIGITS),
             np.array(self.is_fake),
             np.array(self.families),
             np.array(self.sources),
@@ -239,7 +233,7 @@ class _Examples:
         result: dict[str, Any] = {}
         names = np.array(self.families)
         truth, logits = np.array(self.is_fake), np.array(self.logits)
-        probabilities = np.array([platt(x) for x in self.logits])
+        probabilities = platt(np.array(self.logits))
         for name in sorted(set(names)):
             at = names == name
             low, high = bootstrap_auc(truth[at], logits[at], [s for s, a in zip(self.sources, at) if a], rounds=500)
@@ -255,7 +249,7 @@ class _Examples:
             }
             elsewhere = self.platt_without(str(name))
             if elsewhere is not None:
-                held_out = np.array([elsewhere(x) for x in logits[at]])
+                held_out = elsewhere(logits[at])
                 result[name]["ece_held_out"] = round(expected_calibration_error(truth[at], held_out), 4)
         return result
 

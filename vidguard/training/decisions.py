@@ -17,8 +17,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vidguard.calibration import Band, DecisionRule, flag_from, genuine_below, smallest_error_rate
 from vidguard.metrics import clopper_pearson_interval
+from vidguard.scoring.calibration import Band, DecisionRule, flag_from, genuine_below, smallest_error_rate
 
 RATES: Final = (0.01, 0.05)
 

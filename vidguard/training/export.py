@@ -15,8 +15,9 @@ from vidguard.detector.golden import golden
 from vidguard.encoders import CROP
 from vidguard.errors import InputError
 from vidguard.files import write_whole
+from vidguard.scoring.calibration import Calibration
 from vidguard.training.recipe import Recipe, is_shipped
-from vidguard.weights import Calibration, Passport, TemporalShape, enter_in_manifest, find_weights, write_files
+from vidguard.weights import Passport, TemporalShape, enter_in_manifest, find_weights, write_files
 
 
 def export(judge: Judge, passport: Passport, recipe: Recipe, folder: Path) -> None:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from vidguard.detector import Judge
 from vidguard.forge import COURSES, Face, forge_track, h264, sample_degradation, sample_kind, sample_recipe
-from vidguard.temporal import FrameTokens
+from vidguard.scoring.windows import FrameTokens
 from vidguard.training import checkpoint
 from vidguard.training.listing import Row
 from vidguard.training.material import Store

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidguard.calibration import fit_logistic
 from vidguard.detector import Judge
 from vidguard.errors import InputError
-from vidguard.temporal import WINDOW_FRAMES, TemporalTransformer, WindowedJudge
+from vidguard.scoring.calibration import fit_logistic
+from vidguard.scoring.windows import WINDOW_FRAMES, WindowedJudge
+from vidguard.temporal import TemporalTransformer
 from vidguard.training.recipe import TemporalRecipe
 from vidguard.training.sequences import Sequence
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidguard.errors import InputError
-from vidguard.segments import (
+from vidguard.scoring.segments import (
     ScoredStretch,
     SegmentBuilder,
     find_stretches,

@@ -45,6 +45,13 @@ class ScoredPart(Interval):
 
 
 @dataclass(frozen=True)
+class ScoredFrame(ScoredPart):
+    """A judged frame and the time it speaks for. index: its position in the track, judged or not."""
+
+    index: int
+
+
+@dataclass(frozen=True)
 class ScoredStretch(ScoredPart):
     """A finished segment before calibration. logit: time-weighted mean of its judged frames' logits."""
 

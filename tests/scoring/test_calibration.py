@@ -9,7 +9,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from vidguard.calibration import (
+from vidguard.errors import InputError
+from vidguard.metrics import auc, bootstrap_auc, expected_calibration_error
+from vidguard.scoring.calibration import (
     Band,
     GenuineScores,
     Platt,
@@ -19,8 +21,6 @@ from vidguard.calibration import (
     flag_from,
     genuine_below,
 )
-from vidguard.errors import InputError
-from vidguard.metrics import auc, bootstrap_auc, expected_calibration_error
 
 
 def test_platt_recovers_the_scaling_that_made_the_labels() -> None:

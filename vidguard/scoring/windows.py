@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import torch
 from torch import Tensor
-
-from vidguard.temporal.transformer import TemporalOutput
 
 WINDOW_FRAMES: Final = 64
 """8 s at 8 frames a second, as long as the tracks it learns from: a stretch forged for some seconds stands beside the
 same person's genuine frames. Attention cost stays negligible."""
 HOP_FRAMES: Final = 32
 
-JudgeWindow = Callable[[dict[str, Tensor], Tensor, Tensor, Tensor], TemporalOutput]
+
+class WindowOutput(Protocol):
+    """What is read of a temporal model's answer: frame_logits, (1, T)."""
+
+    @property
+    def frame_logits(self) -> Tensor:
+        """(1, T), positive means fake."""
+        ...
+
+
+JudgeWindow = Callable[[dict[str, Tensor], Tensor, Tensor, Tensor], WindowOutput]
+"""A temporal model: embeddings name -> (1, T, D), frame logits (1, T), times (1, T) s, valid (1, T) -> its answer."""
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-from scipy.special import log_ndtr, ndtri_exp
+from scipy.special import expit, log_ndtr, ndtri_exp
 
 from vidguard.errors import InputError, WeightsError
 from vidguard.types import Label, Probability
@@ -40,12 +40,19 @@ class Platt:
     slope: Annotated[float, Field(gt=0.0, le=1e6)]
     offset: Annotated[float, Field(ge=-1e6, le=1e6)]
 
-    def __call__(self, logit: float) -> float:
-        """Calibrate one logit; gives a float in [0, 1]. Raises WeightsError for one that is infinite or none."""
-        if not math.isfinite(logit):
+    @overload
+    def __call__(self, logits: float) -> float: ...
+    @overload
+    def __call__(self, logits: NDArray[np.float64]) -> NDArray[np.float64]: ...
+    def __call__(self, logits: float | NDArray[np.float64]) -> float | NDArray[np.float64]:
+        """Calibrate a logit, or an array of them of any shape; gives floats in [0, 1].
+
+        Raises WeightsError where one is infinite or none.
+        """
+        if not np.isfinite(logits).all():
             raise WeightsError("the weights gave no number for a face; take another set of weights")
-        x = self.slope * logit + self.offset
-        return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else math.exp(x) / (1.0 + math.exp(x))
+        probabilities: NDArray[np.float64] = expit(self.slope * np.asarray(logits, np.float64) + self.offset)
+        return float(probabilities) if probabilities.ndim == 0 else probabilities
 
 
 def fit_logistic(
@@ -178,6 +185,42 @@ class DecisionRule:
     """What material promises the rate, and what material was too small to."""
     finding_from: Probability | None = None
     """Two frames at or above it open a finding, at this rate among genuine segments; None: flagged segments do."""
+
+
+_IDENTITY: Final = Platt(slope=1.0, offset=0.0)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Calibration:
+    """Fitted on sources that no weight was trained on, or declared to be none."""
+
+    frame: Platt
+    segment: Platt
+    video: Platt
+    frame_threshold: Probability
+    segment_threshold: Probability
+    video_threshold: Probability
+    threshold_note: str
+    fitted_on: str | None
+    """None: nothing was fitted, a probability is the sigmoid of the network's logit and promises no more."""
+    frame_genuine: GenuineScores = GenuineScores()
+    """Logits, before Platt scaling, of genuine faces in stills."""
+    video_genuine: GenuineScores = GenuineScores()
+    """The same in videos, by `track_logit`."""
+    rules: Annotated[tuple[DecisionRule, ...], Field(max_length=32)] = ()
+    """By rising error rate; older sets, and those with too few validation sources, have none."""
+    video_reading: TrackReading = TrackReading()
+    """How a video's face is read from its parts, for `video` and `video_genuine`."""
+    finding_threshold: Probability | None = None
+    """Of a frame's probability by `segment`: two frames at or above it open a finding; None: segments at or above
+    theirs make findings, as in older sets."""
+
+    def __post_init__(self) -> None:
+        """Refuse a scaling, or a promise, that comes from nowhere."""
+        if self.fitted_on is None and any(p != _IDENTITY for p in (self.frame, self.segment, self.video)):
+            raise ValueError("a calibration that was fitted on nothing must leave the logits as they are")
+        if self.fitted_on is None and self.rules:
+            raise ValueError("a calibration that was fitted on nothing promises no error rate")
 
 
 def smallest_error_rate(num_sources: int) -> float:

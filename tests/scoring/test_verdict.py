@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
-from vidguard.calibration import Band, GenuineScores, TrackReading, fit_genuine_scores
-from vidguard.detector.verdict import decide, read_parts, track_logit, video_logit
-from vidguard.segments import ScoredStretch
+from vidguard.scoring.calibration import Band, GenuineScores, Platt, TrackReading, fit_genuine_scores
+from vidguard.scoring.levels import Level, Scoring
+from vidguard.scoring.segments import ScoredFrame, ScoredStretch
+from vidguard.scoring.track import TrackScores
+from vidguard.scoring.verdict import track_logit, video_logit
 from vidguard.training.calibrate import READING
 
 STANDARD = GenuineScores()
@@ -60,9 +64,15 @@ def test_a_face_forged_in_part_stands_out_by_a_fifth_of_its_frames_and_hardly_by
 
 
 def test_older_weights_read_segments_and_newer_ones_frames() -> None:
-    segments, frames = stretches([1.0, -1.0]), stretches([3.0, -1.0, -1.0, -1.0], 0.5)
-    assert read_parts(TrackReading(), segments, frames) is segments
-    assert read_parts(READING, segments, frames) is frames
+    segments = (*stretches([1.0, -1.0]), ScoredStretch(2.0, 3.0, 9.0, 0, ()))  # nothing was judged in the last one
+    frames = tuple(ScoredFrame(k / 2, (k + 1) / 2, logit, k) for k, logit in enumerate([3.0, -1.0, -1.0, -1.0]))
+    scores = TrackScores(frames, segments)
+    assert tuple(scores.parts(TrackReading())) == segments[:2]
+    assert scores.parts(READING) == frames
+    assert scores.logit(TrackReading()) == 1.0
+    assert scores.logit(TrackReading("frames", 0.5)) == 1.0
+    assert scores.logit(TrackReading("segments", 1.0)) == 0.0
+    assert TrackScores((), segments[2:]).logit(TrackReading()) is None
     with pytest.raises(ValueError, match="share"):
         TrackReading("frames", 0.0)
 
@@ -127,12 +137,28 @@ def test_a_passer_by_takes_little_from_the_others_and_needs_more_to_decide() -> 
     assert video_logit({0: quiet, 1: stretches([8.0])}, STANDARD, 0.5) > 3
 
 
+def label_of(band: Band, fake_prob: float, faces: Sequence[float | None], *, complete: bool = True) -> str:
+    level = Level(Platt(1.0, 0.0), band.manipulated_from, band)
+    scoring = Scoring(level, level, level, TrackReading(), None, "made up", 0.05)
+    decision = scoring.decision(level, fake_prob, faces, complete=complete)
+    assert decision is not None
+    assert (decision.genuine_below, decision.manipulated_from) == (band.genuine_below, band.manipulated_from)
+    return decision.label
+
+
 def test_a_video_is_called_genuine_only_where_each_face_is() -> None:
     band = Band(genuine_below=0.2, manipulated_from=0.7)
-    assert decide(band, 0.8, [0.9, 0.1]) == "manipulated"
-    assert decide(band, 0.1, [0.15, 0.1]) == "genuine"
-    assert decide(band, 0.1, [0.3, 0.1]) == "undecided"  # the correction took it below
-    assert decide(band, 0.5, [0.75, 0.1]) == "undecided"
+    assert label_of(band, 0.8, [0.9, 0.1]) == "manipulated"
+    assert label_of(band, 0.7, [0.9, 0.1]) == "manipulated"
+    assert label_of(band, 0.1, [0.15, None]) == "genuine"
+    assert label_of(band, 0.1, [0.2, 0.1]) == "undecided"  # the correction took it below
+    assert label_of(band, 0.5, [0.75, 0.1]) == "undecided"
+
+
+def test_a_source_that_was_seen_in_part_is_never_called_genuine() -> None:
+    band = Band(genuine_below=0.2, manipulated_from=0.7)
+    assert label_of(band, 0.1, [0.1], complete=False) == "undecided"
+    assert label_of(band, 0.9, [0.9], complete=False) == "manipulated"
 
 
 def test_a_forged_face_is_called_genuine_no_more_often_among_genuine_ones() -> None:
@@ -143,6 +169,6 @@ def test_a_forged_face_is_called_genuine_no_more_often_among_genuine_ones() -> N
             logits = [rng.normal(1.0, 1.5), *rng.normal(-2, 1, faces - 1)]
             video = {k: stretches([float(x)]) for k, x in enumerate(logits)}
             probs = [1 / (1 + np.exp(-x)) for x in (video_logit(video, STANDARD, 0.5), *logits)]
-            misses[faces] += decide(band, probs[0], probs[1:]) == "genuine"
+            misses[faces] += label_of(band, probs[0], probs[1:]) == "genuine"
     assert misses[6] <= misses[1]
     assert misses[1] > 15

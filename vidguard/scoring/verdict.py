@@ -7,18 +7,10 @@ time it has. Under the alternative one forged face is enough.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from vidguard.calibration import Band, GenuineScores, TrackReading
-from vidguard.segments import ScoredPart, ScoredStretch
-from vidguard.types import Label
-
-
-def read_parts(
-    reading: TrackReading, stretches: Sequence[ScoredStretch], frames: Sequence[ScoredPart]
-) -> Sequence[ScoredPart]:
-    """The parts of a track that its logit is read from."""
-    return frames if reading.of == "frames" else stretches
+from vidguard.scoring.calibration import GenuineScores
+from vidguard.scoring.segments import ScoredPart
 
 
 def track_logit(parts: Sequence[ScoredPart], share: float) -> float:
@@ -51,14 +43,3 @@ def video_logit(tracks: Mapping[int, Sequence[ScoredPart]], genuine: GenuineScor
     total = sum(seconds.values())
     corrected = (genuine.best_of(track_logit(tracks[track], share), total / own) for track, own in seconds.items())
     return max(corrected, default=None)
-
-
-def decide(band: Band, fake_prob: float, faces: Iterable[float]) -> Label:
-    """Manipulated by the video's probability, genuine only where each of its judged faces is; else undecided.
-
-    So both error rates hold for any number of faces: the correction bounds how often genuine faces are flagged, and a
-    forged face among genuine ones is called genuine no more often than alone.
-    """
-    if band.label(fake_prob) == "manipulated":
-        return "manipulated"
-    return "genuine" if all(band.label(face) == "genuine" for face in faces) else "undecided"
