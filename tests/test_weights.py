@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -152,3 +153,11 @@ def test_a_rule_is_found_by_its_rate_and_no_other_is_made_up(copy: Path) -> None
     assert [passport.rule(rate) for rate in (0.01, 0.05, None)] == [*rules, rules[1]]
     with pytest.raises(WeightsError, match=r"no error rate of 0\.02; ask for one of 0\.01, 0\.05"):
         passport.rule(0.02)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "passport.json"])
+def test_a_file_that_the_manifest_has_no_hash_of_is_refused(copy: Path, file: str) -> None:
+    entry = find_weights(folder=copy)
+    unlisted = replace(entry, sha256={name: digest for name, digest in entry.sha256.items() if name != file})
+    with pytest.raises(WeightsError, match=re.escape(file)):
+        read_tensors(unlisted) if file.endswith("safetensors") else read_passport(unlisted)

@@ -1,10 +1,11 @@
-"""What processes owe each other: a folder has one owner at a time, and workers end with the process they work for."""
+"""Processes and their machine: a folder has one owner at a time, and workers end with the process they work for."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import os
+import platform
 import signal
 import sys
 import threading
@@ -37,6 +38,11 @@ def sole_owner(folder: Path) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def describe_machine() -> str:
+    """What figures of time belong to: system, processor and number of cores."""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
 
 
 def end_with_parent() -> None:

@@ -28,7 +28,7 @@ from vidguard.config import FaceConfig
 from vidguard.detector.judge import Judge, load_judge
 from vidguard.encoders import CROP
 from vidguard.errors import SourceError
-from vidguard.faces import FaceDetector, align_crops, measure_quality
+from vidguard.faces import FaceDetector, crop_faces, measure_quality
 from vidguard.forge import h264
 from vidguard.metrics import auc
 from vidguard.training.listing import Row, read_manifest
@@ -132,7 +132,7 @@ def _degraded(
         scale = torch.tensor([size[0] / picture.shape[1], size[1] / picture.shape[0]])
         points.append(found.landmarks_px[0] * scale)
         boxes.append(found.boxes_xyxy_px[0] * scale.repeat(2))
-        crops.append(align_crops(coded, torch.zeros(1, dtype=torch.long), points[-1][None], CROP))
+        crops.append(crop_faces(coded[0], points[-1][None], CROP))
         blurs.append(blur)
     qualities = measure_quality(torch.cat(crops), torch.stack(boxes), torch.stack(points))
     logits = judge.encode(torch.cat(crops)).fake_logit.tolist()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from vidguard import __version__
-from vidguard.detector.cost import machine
+from vidguard.processes import describe_machine
 
 
 def environment(*packages: str) -> dict[str, Any]:
@@ -22,6 +22,6 @@ def environment(*packages: str) -> dict[str, Any]:
         "vidguard": __version__,
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
-        "machine": machine(),
+        "machine": describe_machine(),
         "torch_threads": torch.get_num_threads(),
     }

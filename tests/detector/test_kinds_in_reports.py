@@ -20,6 +20,7 @@ import vidguard
 from vidguard.detector.judge import Judge
 from vidguard.render.html import render_html
 from vidguard.render.table import report_table
+from vidguard.scoring import Scoring
 from vidguard.scoring.kinds import likeliest_kind
 from vidguard.types import KindGuess
 from vidguard.video import TimedImage, write_video
@@ -72,13 +73,10 @@ def naming(threshold: float, *, head: bool = True) -> vidguard.Detector:
             detector.judge.kinds.weight.zero_()
             detector.judge.kinds.bias.copy_(torch.tensor([9.0, 0.0, 2.0]))
     thresholds = {f"{level}_threshold": threshold for level in ("frame", "segment", "video")}
-    detector.passport = replace(
-        detector.passport, calibration=replace(detector.passport.calibration, rules=(), **thresholds)
+    detector.scoring = Scoring.of(replace(detector.passport.calibration, **thresholds, finding_threshold=None))
+    detector.weights = replace(
+        detector.weights, threshold=threshold, segment_threshold=threshold, finding_threshold=None
     )
-    detector._rule = None
-    detector.weights = replace(detector.weights, threshold=threshold, segment_threshold=threshold)
-    if hasattr(detector.weights, "finding_threshold"):
-        detector.weights = replace(detector.weights, finding_threshold=None)
     return detector
 
 

@@ -12,6 +12,7 @@ import pytest
 from portraits import PICTURE, POINTS, STRANGER, STRANGER_POINTS, grid_mesh, inside_hull
 
 from vidguard.errors import InputError
+from vidguard.faces.regions import PARTS, region_outline
 from vidguard.forge import (
     ATTRIBUTES,
     KINDS,
@@ -28,7 +29,6 @@ from vidguard.forge import (
     sample_kind,
     sample_recipe,
 )
-from vidguard.forge.regions import PARTS, region_outline
 
 FACE = Face(PICTURE, POINTS, grid_mesh(0))
 DONOR = Face(STRANGER, STRANGER_POINTS, grid_mesh(1, jitter=3.0))

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from clips import FPS, empty_clip, face_clip
+from PIL import Image
 from skimage.data import astronaut
 
 from vidguard.protocols.items import Item
@@ -83,3 +84,20 @@ def test_a_folder_of_crops_is_a_sequence_for_frames_only(subject: VidguardSubjec
     assert refused.status == "error"
     assert "deepfakebench" in refused.detail
     assert (subject.thumbnail(item(folder)) or b"").startswith(b"\xff\xd8")
+
+
+def test_a_protocol_of_frames_judges_the_largest_face(subject: VidguardSubject, tmp_path: Path) -> None:
+    face = astronaut()[4:244, 110:350]
+    small = np.asarray(Image.fromarray(face).resize((120, 120)))[
+        :, ::-1
+    ]  # on the left, so that it isn't first by place
+    left = np.pad(small, ((60, 60), (60, 60), (0, 0)), mode="edge")
+    Image.fromarray(np.concatenate([left, face], axis=1)).save(tmp_path / "two.png")
+    by_size = sorted(
+        subject.detector.analyze(tmp_path / "two.png").tracks, key=lambda t: t.observations[0].quality.face_px
+    )
+    assert len(by_size) == 2
+    smaller, larger = (track.fake_prob for track in by_size)
+    assert abs(smaller - larger) > 0.01
+    one = Protocol("one", "", "linspace", 1)
+    assert subject.score(item(tmp_path / "two.png"), one).fake_prob == pytest.approx(larger, abs=2e-3)

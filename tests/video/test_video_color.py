@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from struct import pack
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from av.video.frame import VideoFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vidguard.video import open_source
 from vidguard.video.color import ColorSpec, Matrix, nv12_to_rgb, to_uint8, tone_map_to_sdr
 from vidguard.video.orientation import Orientation, from_display_matrix
 
@@ -143,3 +146,29 @@ def test_a_display_matrix_moves_pixels_as_it_says(transpose: bool, flip_x: bool,
 
 def test_an_unreadable_matrix_is_upright() -> None:
     assert from_display_matrix(b"short") == Orientation()
+
+
+@pytest.mark.parametrize(("height", "matrix"), [(718, "bt601"), (720, "bt709")])
+def test_a_stream_that_names_no_matrix_is_read_by_its_height(tmp_path: Path, height: int, matrix: str) -> None:
+    codes = (120, 90, 200)
+    frame = av.VideoFrame.from_ndarray(
+        np.concatenate(
+            [
+                np.full(64 * height, codes[0], np.uint8),
+                np.full(32 * height // 2, codes[1], np.uint8),
+                np.full(32 * height // 2, codes[2], np.uint8),
+            ]
+        ).reshape(-1, 64),
+        format="yuv420p",
+    )
+    with av.open(str(tmp_path / "plain.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, height, "yuv420p"
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with open_source(tmp_path / "plain.mkv") as reader:
+        pixels = next(iter(reader.batches())).frames[0]
+    expected = reference_rgb(*codes, matrix, False, 8) * 255
+    assert pixels.float().mean((1, 2)).numpy() == pytest.approx(expected, abs=1.5)
+    other = reference_rgb(*codes, "bt709" if matrix == "bt601" else "bt601", False, 8) * 255
+    assert np.abs(other - expected).max() > 5

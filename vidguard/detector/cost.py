@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import os
-import platform
 import statistics
 import time
 from typing import Any, Final
 
 from vidguard.detector.golden import golden_crops
 from vidguard.detector.judge import Judge
+from vidguard.processes import describe_machine
 
 _ROUNDS: Final = 3
 
@@ -26,9 +25,4 @@ def cost_of(judge: Judge) -> dict[str, Any]:
         judge.encode(crops)
         seconds.append(time.process_time() - began)
     milliseconds = 1000 * statistics.median(seconds[1:]) / len(crops)
-    return {"processor_ms_a_face": round(milliseconds, 2), "machine": machine()}
-
-
-def machine() -> str:
-    """What figures of time belong to: system, processor and number of cores."""
-    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    return {"processor_ms_a_face": round(milliseconds, 2), "machine": describe_machine()}

@@ -114,7 +114,7 @@ class Detector:
         self.judge, self.passport = load_judge(entry)
         self.judge.to(self.device)
         calibration = self.passport.calibration
-        scoring = self._scoring = Scoring.of(calibration, self.passport.rule(self.config.error_rate))
+        scoring = self.scoring = Scoring.of(calibration, self.passport.rule(self.config.error_rate))
         self.weights = WeightsInfo(
             name=entry.name,
             sha256=entry.sha256["model.safetensors"],
@@ -216,22 +216,22 @@ class Detector:
         the weights. Gives (N,) float32 in [0, 1] on the CPU. Raises InputError on another shape or type.
         """
         logits = self.judge.encode(_as_tensor(crops)).fake_logit.double().cpu().numpy()
-        return torch.from_numpy(self._scoring.frame.platt(logits)).float()
+        return torch.from_numpy(self.scoring.frame.platt(logits)).float()
 
     def _start(self, *, keep_history: bool) -> Analysis:
-        return Analysis(self.judge, self._scoring, self._face_detector, self.config, keep_history=keep_history)
+        return Analysis(self.judge, self.scoring, self._face_detector, self.config, keep_history=keep_history)
 
     def _analyze_still(self, reader: VideoReader) -> Report:
         frame = next((batch.frames for batch in reader.batches()), None)
         if frame is None:
             return self._still_report(reader, StillAnswer(), _STILL_NOTE, 0.0)
         nominal = Interval(0.0, self.config.segment_seconds)  # a still has no duration
-        answer = judge_still(frame, nominal, self.judge, self._scoring, self._face_detector, self.config)
+        answer = judge_still(frame, nominal, self.judge, self.scoring, self._face_detector, self.config)
         return self._still_report(reader, answer, _STILL_NOTE, 0.0)
 
     def _still_report(self, reader: VideoReader, answer: StillAnswer, note: str, seconds: float) -> Report:
         """Of one frame, shown for so many seconds; not one decoded where the reader has none."""
-        tracks, fake_prob, level = answer.tracks, answer.fake_prob, self._scoring.frame
+        tracks, fake_prob, level = answer.tracks, answer.fake_prob, self.scoring.frame
         troubles = _troubles(reader, answer.num_faces_left_out)
         status = _status(reader.num_frames_decoded, tracks, fake_prob, complete=not troubles)
         notes = (note, turn_note(answer.turn)) if answer.turn else (note,)
@@ -261,14 +261,14 @@ class Detector:
                 replace(found, kind=tracks[found.track_id].kind) for found in merge_findings(answer.segments, threshold)
             ),
             thumbnails=answer.thumbnails,
-            decision=self._scoring.decision(level, fake_prob, (t.fake_prob for t in tracks), complete=not troubles),
+            decision=self.scoring.decision(level, fake_prob, (t.fake_prob for t in tracks), complete=not troubles),
         )
 
     def _report(self, reader: VideoReader, analysis: Analysis, segments: list[Segment], cut: str | None) -> Report:
         """cut: the limit that ended the analysis early."""
         records = [analysis.records[i] for i in sorted(analysis.records)]
         tracks = tuple(record.track() for record in records)
-        scoring, reading = self._scoring, self._scoring.reading
+        scoring, reading = self.scoring, self.scoring.reading
         judged = {r.id: r.scores.parts(reading) for r in records if r.judged}
         logit = video_logit(judged, scoring.video.genuine, reading.share)
         fake_prob = None if logit is None else scoring.video.probability(logit)

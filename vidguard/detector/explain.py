@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from vidguard.detector.judge import Judge
 from vidguard.encoders import CROP, ENCODERS, prepare_crops
 from vidguard.errors import InputError
-from vidguard.faces import align_crops, template_landmarks
-from vidguard.forge.regions import region_outline
+from vidguard.faces import crop_faces, template_landmarks
+from vidguard.faces.regions import region_outline
 from vidguard.sandbox import Sandbox
 from vidguard.types import Explanation, Finding, Observation, Report
 from vidguard.video import open_source
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FINDINGS: Final = 8
 """Findings explained, the most suspicious first."""
 _LEAST_MAP: Final = 4  # px a side: a smaller map tells nothing about places
-# by name the region of `vidguard.forge.regions`; of overlapping ones the first has the pixel, what is left the last
+# by name the region of `vidguard.faces.regions`; of overlapping ones the first has the pixel, what is left the last
 _PARTS: Final = {"eyes": "eyes", "nose": "nose", "mouth": "mouth", "rest of the face": "face"}
 _AROUND: Final = "outline and surroundings"
 
@@ -93,7 +93,7 @@ def _frames(
 
 def _explanation(judge: Judge, track_id: int, seen: Observation, frame: Frame) -> Explanation:
     landmarks = torch.tensor([seen.landmarks_px], dtype=torch.float32)
-    crop = align_crops(frame, torch.zeros(1, dtype=torch.long), landmarks, CROP)
+    crop = crop_faces(frame[0], landmarks, CROP)
     members, evidence = {}, np.zeros((CROP.size, CROP.size), np.float32)
     for name, weight in zip(judge.names, judge.fusion.weight[0].tolist()):
         logit, part = evidence_map(judge.encoders[name], prepare_crops(crop, ENCODERS[name].input_size))

@@ -12,7 +12,7 @@ from vidguard.config import AnalysisConfig
 from vidguard.detector.judge import Judge
 from vidguard.detector.record import can_be_judged, observation, thumbnail_jpeg
 from vidguard.encoders import CROP
-from vidguard.faces import FaceDetector, align_crops, detect_turned, find_turn, measure_quality
+from vidguard.faces import FaceDetector, crop_faces, detect_turned, find_turn, measure_quality
 from vidguard.scoring import Scoring
 from vidguard.scoring.kinds import likeliest_kind
 from vidguard.types import Interval, Quality, Segment, Status, Thumbnail, Track
@@ -57,7 +57,7 @@ def judge_still(
     kinds: list[list[float]] = []
     jpegs: list[bytes] = []
     for some in torch.split(torch.arange(len(boxes)), _FACES_AT_ONCE):
-        crops = align_crops(frame, torch.zeros_like(some), landmarks[some], CROP)
+        crops = crop_faces(frame[0], landmarks[some], CROP)
         qualities += measure_quality(crops, boxes[some], landmarks[some])
         features = judge.encode(crops)
         logits += features.fake_logit.tolist()

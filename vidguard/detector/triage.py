@@ -12,7 +12,6 @@ from dataclasses import replace
 from enum import Enum
 from typing import Annotated, Final, Literal
 
-import torch
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -20,7 +19,7 @@ from torch import Tensor
 from vidguard.detector.judge import Judge
 from vidguard.encoders import CROP
 from vidguard.errors import ReportFormatError, WeightsError
-from vidguard.faces import FaceDetector, align_crops, measure_detail
+from vidguard.faces import FaceDetector, crop_faces, measure_detail
 from vidguard.text import printable_json
 from vidguard.types import BoxXyxyPx, FrameBatch, SourceInfo, WeightsInfo
 from vidguard.video import VideoReader
@@ -125,8 +124,7 @@ def look(reader: VideoReader, detector: FaceDetector) -> Iterator[tuple[FrameBat
     """Each frame that the reader gives, with its faces' boxes and crops (K, 3, S, S) uint8, the largest first."""
     for batch in reader.batches(batch_size=1):
         found = detector.detect(batch.frames)[0]
-        where = torch.zeros(len(found), dtype=torch.long)
-        crops = align_crops(batch.frames, where, found.landmarks_px.cpu(), CROP)
+        crops = crop_faces(batch.frames[0], found.landmarks_px.cpu(), CROP)
         x0, y0, x1, y1 = found.boxes_xyxy_px.cpu().T.tolist() if len(found) else ([], [], [], [])
         yield batch, list(zip(x0, y0, x1, y1)), crops
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidguard.faces.align import align_crops, crop_transforms, template_landmarks
+from vidguard.faces.align import align_crops, crop_faces, crop_transforms, template_landmarks
 from vidguard.faces.detector import Detections, FaceDetector
 from vidguard.faces.follower import FaceFollower, FollowedFace
 from vidguard.faces.quality import measure_detail, measure_quality
@@ -16,6 +16,7 @@ __all__ = [
     "FaceFollower",
     "FollowedFace",
     "align_crops",
+    "crop_faces",
     "crop_transforms",
     "detect_turned",
     "find_turn",

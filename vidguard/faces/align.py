@@ -64,6 +64,11 @@ def crop_transforms(landmarks_px: Tensor, crop: CropGeometry) -> Tensor:
     return torch.cat([linear, shift[..., None]], -1)
 
 
+def crop_faces(frame: Tensor, landmarks_px: Tensor, crop: CropGeometry) -> Tensor:
+    """Cut the aligned crops of one frame's faces: `align_crops` for frame (3, H, W) uint8, landmarks (K, 5, 2) px."""
+    return align_crops(frame[None], torch.zeros(len(landmarks_px), dtype=torch.long), landmarks_px, crop)
+
+
 def align_crops(frames: Tensor, frame_index: Tensor, landmarks_px: Tensor, crop: CropGeometry) -> Tensor:
     """Cut aligned face crops out of frames, on the frames' device.
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vidguard.config import CropGeometry, FaceConfig
 from vidguard.errors import InputError
-from vidguard.faces.align import align_crops
+from vidguard.faces.align import crop_faces
 from vidguard.faces.assign import assign
 from vidguard.faces.boxes import pairwise_cover, pairwise_iou
 from vidguard.faces.detector import Detections, FaceDetector
@@ -376,9 +376,7 @@ def _sight(frame: Tensor, found: Detections) -> list[_Sighting]:
     found = _to_host(found)
     if not len(found):
         return []
-    first = torch.zeros(len(found), dtype=torch.long)
-    crops = align_crops(frame, first, found.landmarks_px, _LOOKS)
-    crops = crops.cpu().float()
+    crops = crop_faces(frame[0], found.landmarks_px, _LOOKS).cpu().float()
     looks = F.normalize(crops.flatten(1) - _MID_GREY, dim=1)
     shapes = structure(crops.mean(1, keepdim=True))
     parts = zip(found.boxes_xyxy_px, found.landmarks_px, found.probs.tolist(), looks, shapes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vidguard.faces.regions import REGIONS, region_outline, soft_mask
 from vidguard.forge.attributes import ATTRIBUTES, edit_attribute
 from vidguard.forge.blend import BlendRecipe, forge_face, sample_recipe
 from vidguard.forge.chains import CHAINS, send
@@ -9,7 +10,6 @@ from vidguard.forge.clip import COURSES, forge_stretch, forge_track
 from vidguard.forge.degrade import h264, hevc, jpeg, light, noise, rescale, sample_degradation
 from vidguard.forge.kinds import KINDS, MANIPULATES, NEEDS_DONOR, NEEDS_MESH, Face, forge_kind, sample_kind
 from vidguard.forge.preview import preview_sheet
-from vidguard.forge.regions import REGIONS, region_outline, soft_mask
 from vidguard.forge.sources import aligned_donor, mesh_donor, mesh_outline, nearest_pose, reenacted
 
 __all__ = [

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vidguard.faces.regions import FloatImage, face_axes, face_window, region_outline, soft_mask
 from vidguard.forge.blend import ByteImage, check_face
-from vidguard.forge.regions import FloatImage, face_axes, face_window, region_outline, soft_mask
 
 Points = NDArray[np.float32]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidguard.errors import InputError
-from vidguard.forge.regions import REGIONS, FloatImage, face_window, region_outline, soft_mask
+from vidguard.faces.regions import REGIONS, FloatImage, face_window, region_outline, soft_mask
 
 ByteImage = NDArray[np.uint8]
 _SCALES: Final = (0.2, 5.0)

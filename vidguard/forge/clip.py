@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidguard.errors import InputError
+from vidguard.faces.regions import FloatImage
 from vidguard.forge.blend import BlendRecipe, ByteImage, sample_recipe
 from vidguard.forge.kinds import Face, forge_kind
-from vidguard.forge.regions import FloatImage
 
 COURSES: Final = ("steady", "drift", "flicker", "dropout")
 _DROPPED: Final = 0.25

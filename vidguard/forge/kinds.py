@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidguard.errors import InputError
+from vidguard.faces.regions import PARTS, FloatImage, region_outline
 from vidguard.forge.attributes import ATTRIBUTES, edit_attribute
 from vidguard.forge.blend import BlendRecipe, ByteImage, forge_face
-from vidguard.forge.regions import PARTS, FloatImage, region_outline
 from vidguard.forge.sources import aligned_donor, mesh_donor, mesh_outline, reenacted
 
 KINDS: Final = ("self-blend", "swap", "mesh-swap", "part-swap", "reenactment", "attribute")

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidguard.errors import InputError
+from vidguard.faces.regions import FloatImage
 from vidguard.forge.attributes import ATTRIBUTES, edit_attribute
 from vidguard.forge.blend import BlendRecipe, ByteImage
 from vidguard.forge.chains import CHAINS, send
 from vidguard.forge.clip import forge_track
 from vidguard.forge.kinds import KINDS, Face, forge_kind
-from vidguard.forge.regions import FloatImage
 
 _CELL: Final = 208
 _LABEL: Final = 22

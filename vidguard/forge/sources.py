@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
 from vidguard.errors import InputError
-from vidguard.forge.regions import FloatImage, face_axes
+from vidguard.faces.regions import FloatImage, face_axes
 
 ByteImage = NDArray[np.uint8]
 Points = NDArray[np.float32]

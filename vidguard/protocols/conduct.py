@@ -16,11 +16,10 @@ import torch
 
 from vidguard._version import __version__
 from vidguard.config import VIDEO_SUFFIXES
-from vidguard.detector.cost import machine
 from vidguard.errors import InputError
 from vidguard.files import write_whole
 from vidguard.inputs import read_regular
-from vidguard.processes import sole_owner
+from vidguard.processes import describe_machine, sole_owner
 from vidguard.protocols.files import SCORES_FILE, read_scores, write_scores
 from vidguard.protocols.items import Item, Listing
 from vidguard.protocols.measure import SEED, compare, figures_by_group, frame_figures, segment_figures
@@ -172,7 +171,7 @@ def _environment(workers: int) -> dict[str, Any]:
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "av": av.__version__,
-        "machine": machine(),
+        "machine": describe_machine(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "workers": workers,
         "seed": SEED,

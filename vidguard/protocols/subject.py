@@ -19,7 +19,7 @@ from vidguard.detector import Detector
 from vidguard.detector.record import thumbnail_jpeg
 from vidguard.encoders import CROP
 from vidguard.errors import InputError, VidguardError
-from vidguard.faces import FaceDetector, align_crops
+from vidguard.faces import FaceDetector, crop_faces
 from vidguard.protocols.items import Item
 from vidguard.protocols.protocol import Protocol
 from vidguard.protocols.scores import FrameScore, Score, SegmentScore
@@ -127,7 +127,7 @@ class VidguardSubject:
                 crops.append(None)
                 continue
             largest = found.landmarks_px[:1]  # they come by size
-            crops.append(align_crops(frame[None], torch.zeros(1, dtype=torch.long), largest, crop)[0])
+            crops.append(crop_faces(frame, largest, crop)[0])
         return crops
 
 
