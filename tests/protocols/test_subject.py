@@ -71,6 +71,21 @@ def test_no_face_broken_and_missing_are_statuses_without_a_number(subject: Vidgu
             assert score.detail
 
 
+def test_a_part_that_was_not_seen_is_said_with_the_score(subject: VidguardSubject, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "1.jpg", tmp_path / "2.jpg"
+    cv2.imwrite(str(whole), cv2.cvtColor(np.asarray(astronaut())[:320, 110:430], cv2.COLOR_RGB2BGR))
+    content = whole.read_bytes()
+    cut.write_bytes(content[: len(content) * 9 // 10])
+    for protocol in (EIGHT, VIDGUARD):
+        assert subject.score(item(whole), protocol).detail == ""
+        damaged = subject.score(item(cut), protocol)
+        assert damaged.status == "partial"
+        assert "truncated" in damaged.detail
+    of_both = subject.score(item(tmp_path), DEEPFAKEBENCH)
+    assert of_both.status == "partial"
+    assert of_both.detail.startswith("2.jpg: ")
+
+
 def test_a_folder_of_crops_is_a_sequence_for_frames_only(subject: VidguardSubject, tmp_path: Path) -> None:
     folder = tmp_path / "sequence"
     folder.mkdir()

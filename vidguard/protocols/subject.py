@@ -90,6 +90,7 @@ class VidguardSubject:
         if item.path.is_dir():
             raise InputError(f"{item.id} is a folder of crops, which the pipeline can't follow; use deepfakebench")
         report = self.detector.analyze(item.path)
+        detail = "" if report.coverage.complete else report.explanation
         frames = [
             FrameScore(track.id, seen.time, seen.fake_prob)
             for track in report.tracks
@@ -100,16 +101,16 @@ class VidguardSubject:
             SegmentScore(s.track_id, s.start, s.end, s.fake_prob) for s in report.segments if s.fake_prob is not None
         ]
         seconds = time.perf_counter() - began
-        return Score(item.id, report.fake_prob, report.status.value, seconds, "", tuple(frames), tuple(segments))
+        return Score(item.id, report.fake_prob, report.status.value, seconds, detail, tuple(frames), tuple(segments))
 
     def _by_frames(self, item: Item, protocol: Protocol, began: float) -> Score:
-        frames, decoded, damaged = score_chosen(
+        frames, decoded, troubles = score_chosen(
             item.path, protocol, lambda batch: self._score(batch, protocol.crop or CROP)
         )
         values = np.array([f.fake_prob for f in frames])
-        status = "undecodable" if not decoded else "no_face" if not frames else "partial" if damaged else "ok"
+        status = "undecodable" if not decoded else "no_face" if not frames else "partial" if troubles else "ok"
         fake_prob = None if not frames else float(values.max() if protocol.aggregation == "max" else values.mean())
-        return Score(item.id, fake_prob, status, time.perf_counter() - began, "", tuple(frames))
+        return Score(item.id, fake_prob, status, time.perf_counter() - began, "; ".join(troubles), tuple(frames))
 
     def _score(self, batch: FrameBatch, crop: CropGeometry) -> list[FrameScore]:
         crops = self._largest(batch.frames, crop)
@@ -133,23 +134,23 @@ class VidguardSubject:
 
 def score_chosen(
     path: Path, protocol: Protocol, score: Callable[[FrameBatch], list[FrameScore]]
-) -> tuple[list[FrameScore], int, bool]:
+) -> tuple[list[FrameScore], int, tuple[str, ...]]:
     """Have the frames scored that a protocol chooses from a video, still or folder of pictures.
 
-    Gives the scores, the number of frames that decode, and whether the source is damaged. Raises SourceError.
+    Gives the scores, the number of frames that decode, and why not all of the source was seen. Raises SourceError.
     """
     with _open(path) as reader:
         believed = 1 if reader.info.kind == "image" else reader.info.num_frames_header or 0
-    scores, count, damaged = _one_pass(path, protocol, believed, score)
+    scores, count, troubles = _one_pass(path, protocol, believed, score)
     if count != believed:
         # the header was wrong, so the frames weren't spread as the protocol says: once more
-        scores, count, damaged = _one_pass(path, protocol, count, score)
-    return scores, count, damaged
+        scores, count, troubles = _one_pass(path, protocol, count, score)
+    return scores, count, troubles
 
 
 def _one_pass(
     path: Path, protocol: Protocol, believed: int, score: Callable[[FrameBatch], list[FrameScore]]
-) -> tuple[list[FrameScore], int, bool]:
+) -> tuple[list[FrameScore], int, tuple[str, ...]]:
     wanted = set(protocol.frame_indices(believed).tolist())
     scores: list[FrameScore] = []
     count = 0
@@ -159,7 +160,7 @@ def _one_pass(
             count += len(batch)
             if picked:
                 scores += score(FrameBatch(batch.frames[picked], tuple(batch.pts_seconds[k] for k in picked)))
-        return scores, count, reader.damaged
+        return scores, count, reader.troubles
 
 
 def _digest(calibration: object) -> str:
@@ -169,13 +170,12 @@ def _digest(calibration: object) -> str:
 class _PictureReader:
     """A folder of pictures, a frame each and a second apart; their sizes may differ."""
 
-    damaged = False
-
     def __init__(self, folder: Path) -> None:
         files = [p for p in folder.iterdir() if p.suffix.lower() in STILL_SUFFIXES and not p.name.startswith(".")]
         # in the order of their numbers: 10.png comes after 9.png
         self.files = sorted(files, key=lambda p: (len(p.stem), p.stem) if p.stem.isdigit() else (1 << 30, p.stem))
         self.info = SourceInfo(kind="video", name=folder.name, num_frames_header=len(self.files))
+        self.troubles: tuple[str, ...] = ()
 
     def __enter__(self) -> _PictureReader:
         return self
@@ -188,6 +188,7 @@ class _PictureReader:
             with open_source(file) as reader:
                 for batch in reader.batches():
                     yield FrameBatch(batch.frames, (float(second),))
+                self.troubles += tuple(f"{file.name}: {trouble}" for trouble in reader.troubles)
 
 
 def _open(path: Path) -> VideoReader | _PictureReader:
