@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from vidguard.cli.options import Device, Quiet, Weights
 from vidguard.cli.terminal import complain, count_bar, out
 from vidguard.errors import InputError
 
@@ -75,12 +76,7 @@ ProtocolName = Annotated[
         help="vidguard, deepfakebench or dfdc.  [default: vidguard; for crops deepfakebench]",
     ),
 ]
-Weights = Annotated[str | None, typer.Option(metavar="NAME", help="Weights to judge with; see `vidguard models`.")]
-Device = Annotated[
-    str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:N.  [default: a GPU if there is one]")
-]
 Workers = Annotated[int | None, typer.Option(metavar="N", min=1, help="Processes.  [default: one a core; 2 on a GPU]")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table; errors still show.")]
 
 
 def _command(dataset: str) -> Callable[..., None]:
