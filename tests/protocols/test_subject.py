@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +45,7 @@ def test_a_header_that_lies_doesnt_choose_the_frames(
     path = face_clip(tmp_path / "a.mp4")
     honest = subject.score(item(path), EIGHT)
 
-    def lying(source: Path) -> VideoReader:
+    def lying(source: Path, **_: object) -> VideoReader:
         reader = open_source(source)
         monkeypatch.setattr(reader, "info", replace(reader.info, num_frames_header=300))
         return reader
@@ -84,6 +86,27 @@ def test_a_part_that_was_not_seen_is_said_with_the_score(subject: VidguardSubjec
     of_both = subject.score(item(tmp_path), DEEPFAKEBENCH)
     assert of_both.status == "partial"
     assert of_both.detail.startswith("2.jpg: ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no sandbox elsewhere")
+def test_a_sandbox_of_its_own_changes_no_score_and_ends_with_the_subject(
+    subject: VidguardSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    confined = VidguardSubject(device="cpu", sandboxed=True)
+    assert "sandbox" not in vars(confined), "it is started by the process that needs it"
+    clip = item(face_clip(tmp_path / "a.mp4"))
+    (tmp_path / "b.mp4").write_bytes(b"no video at all")
+    for protocol in (EIGHT, VIDGUARD):
+        assert replace(confined.score(clip, protocol), seconds=0) == replace(subject.score(clip, protocol), seconds=0)
+        assert confined.score(item(tmp_path / "b.mp4"), protocol).status == "error"
+    assert confined.thumbnail(clip) == subject.thumbnail(clip)
+    assert confined.sandbox is not None
+    assert "seccomp" in confined.sandbox.note
+    server = confined.sandbox._process
+    assert server is not None
+    del confined
+    gc.collect()
+    assert server.poll() is not None
 
 
 def test_a_folder_of_crops_is_a_sequence_for_frames_only(subject: VidguardSubject, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from vidguard.cli.options import Device, Quiet, Weights
+from vidguard.cli.options import Device, Quiet, Sandboxed, Weights
 from vidguard.cli.terminal import complain, count_bar, out
 from vidguard.errors import InputError
 
@@ -90,13 +90,14 @@ def _command(dataset: str) -> Callable[..., None]:
         weights: Weights = None,
         device: Device = None,
         workers: Workers = None,
+        sandbox: Sandboxed = True,
         quiet: Quiet = False,
     ) -> None:
         from vidguard.protocols.layouts import LayoutOptions
 
         options = LayoutOptions(split, _chosen(methods), _chosen(compressions))
         listing = _layout(dataset)(root, options)
-        make_subject, number = _subject(weights, device, workers)
+        make_subject, number = _subject(weights, device, workers, sandboxed=sandbox)
         _conduct(listing, make_subject, _protocol(protocol, listing), out_dir, number, quiet=quiet)
 
     measure.__doc__ = _DATASETS[dataset]
@@ -221,13 +222,15 @@ def _protocol(name: str | None, listing: Listing) -> Protocol:
     return PROTOCOLS[name]
 
 
-def _subject(weights: str | None, device: str | None, workers: int | None) -> tuple[MakeSubject, int]:
+def _subject(
+    weights: str | None, device: str | None, workers: int | None, *, sandboxed: bool = False
+) -> tuple[MakeSubject, int]:
     from vidguard.detector import choose_device
     from vidguard.protocols.subject import VidguardSubject
 
     # a second process keeps the GPU busy while the first one decodes
     number = workers or (2 if choose_device(device).type == "cuda" else os.cpu_count() or 1)
-    return functools.partial(VidguardSubject, weights, device), number
+    return functools.partial(VidguardSubject, weights, device, sandboxed=sandboxed), number
 
 
 def _conduct(
