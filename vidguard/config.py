@@ -77,6 +77,13 @@ class Limits:
         """Refuse limits that allow nothing, and infinite ones, which JSON can't carry."""
         _require(all(math.isfinite(v) and v > 0 for v in asdict(self).values()), "limits must be positive and finite")
 
+    def passed(self, *, num_frames: int, seconds: float, num_tracks: int = 0) -> str | None:
+        """Say which limit the work on a source has passed, if any: frames decoded, time it took, faces followed."""
+        for reached, name in ((num_frames, "max_frames"), (num_tracks, "max_tracks"), (seconds, "max_work_seconds")):
+            if reached > getattr(self, name):
+                return f"the analysis was ended after {name}={getattr(self, name):g}"
+        return None
+
 
 @dataclass(frozen=True)
 class FaceConfig:

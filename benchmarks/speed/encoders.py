@@ -9,12 +9,7 @@ reported with the range. Hold ratios against ratios: absolute figures belong to 
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import statistics
-import time
-from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,10 +17,10 @@ import numpy as np
 import torch
 import typer
 from safetensors.torch import save
+from timing import environment, spread, take_turns, write
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-import vidguard
 from vidguard.encoders import CROP, ENCODERS, Encoder, fold_batch_norms, prepare_crops
 
 
@@ -39,28 +34,18 @@ def main(
     pixels = np.random.default_rng(0).integers(0, 256, (faces, 3, CROP.size, CROP.size), np.uint8)
     crops = torch.from_numpy(pixels)
     encoders = {name: _ready(encoder) for name, encoder in ENCODERS.items()}
-    times: dict[str, list[float]] = {name: [] for name in encoders}
-    for number in range(rounds + 1):
-        for name, encoder in encoders.items():
-            seconds = _seconds(encoder, crops)
-            if number:  # caches and lazy initialisation don't count
-                times[name].append(1000 * seconds / faces)
+    times = take_turns({name: partial(_encode, encoder, crops) for name, encoder in encoders.items()}, rounds)
     result = {
         "what": "processor milliseconds a face from uint8 crops, one thread, float32: median of rounds, least, most",
-        "environment": {
-            "vidguard": vidguard.__version__,
-            "torch": str(torch.__version__),
-            "python": platform.python_version(),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, 1 torch thread",
-            "load_average": round(os.getloadavg()[0], 2),
-        },
+        "environment": environment(),
         "rounds": rounds,
         "faces": faces,
-        "encoders": {name: _cost(encoder) | _spread(times[name]) for name, encoder in encoders.items()},
+        "encoders": {
+            name: _cost(encoder) | {"ms_a_face": spread([1000 * cpu / faces for cpu in times[name].cpu], 2)}
+            for name, encoder in encoders.items()
+        },
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    typer.echo(json.dumps(result, indent=1))
+    write(result, out)
 
 
 def _ready(encoder: type[Encoder]) -> Encoder:
@@ -71,10 +56,8 @@ def _ready(encoder: type[Encoder]) -> Encoder:
 
 
 @torch.inference_mode()
-def _seconds(encoder: Encoder, crops: Tensor) -> float:
-    began = time.process_time()
+def _encode(encoder: Encoder, crops: Tensor) -> None:
     encoder(prepare_crops(crops, encoder.input_size).contiguous(memory_format=torch.channels_last))
-    return time.process_time() - began
 
 
 @torch.inference_mode()
@@ -87,11 +70,6 @@ def _cost(encoder: Encoder) -> dict[str, Any]:
         "multiply_accumulates": counter.get_total_flops() // 2,
         "file_bytes": len(save({k: v.contiguous() for k, v in encoder.state_dict().items()})),
     }
-
-
-def _spread(values: Iterable[float]) -> dict[str, list[float]]:
-    values = list(values)
-    return {"ms_a_face": [round(v, 2) for v in (statistics.median(values), min(values), max(values))]}
 
 
 if __name__ == "__main__":

@@ -8,10 +8,7 @@ range. The sandbox's server is started once, as the command line does, and its s
 
 from __future__ import annotations
 
-import json
 import os
-import platform
-import statistics
 import time
 from collections.abc import Callable
 from io import BytesIO
@@ -19,9 +16,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import av
-import torch
 import typer
 from PIL import Image
+from timing import environment, spread, take_turns, write
 
 import vidguard
 from vidguard.sandbox import Sandbox
@@ -45,24 +42,14 @@ def main(
         result = {
             "what": "seconds by the clock and of CPU, the child's included: median of rounds [least, most]; ratio: of "
             "medians, with the sandbox to without. On a busy machine the clock favours two processes, CPU time doesn't",
-            "environment": {
-                "vidguard": vidguard.__version__,
-                "torch": str(torch.__version__),
-                "av": av.__version__,
-                "python": platform.python_version(),
-                "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads",
-                "device": str(detector.device),
-                "load_average": round(os.getloadavg()[0], 2),
-            },
+            "environment": environment(detector.device, av=av.__version__),
             "rounds": rounds,
             "sandbox": sandbox.note,
             "start, seconds": round(started, 2),
             "a still of 64x64": _compare(lambda given: _read(still.getvalue(), given), sandbox, 4 * rounds),
             "clips": {clip.name: _measure(clip, detector, sandbox, rounds) for clip in clips},
         }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    typer.echo(json.dumps(result, indent=1))
+    write(result, out)
 
 
 def _measure(clip: Path, detector: vidguard.Detector, sandbox: Sandbox, rounds: int) -> dict[str, Any]:
@@ -76,21 +63,13 @@ def _measure(clip: Path, detector: vidguard.Detector, sandbox: Sandbox, rounds: 
 
 
 def _compare(task: Callable[[Sandbox | None], object], sandbox: Sandbox, rounds: int) -> dict[str, Any]:
-    taken: dict[str, dict[str, list[float]]] = {clock: {"without": [], "with": []} for clock in ("clock", "cpu")}
-    for number in range(rounds + 1):
-        for name, given in (("without", None), ("with", sandbox)):
-            began, cpu = time.perf_counter(), _cpu_seconds(sandbox)
-            task(given)
-            if number:  # caches and lazy initialisation don't count
-                taken["clock"][name].append(time.perf_counter() - began)
-                taken["cpu"][name].append(_cpu_seconds(sandbox) - cpu)
-    return {clock: _summary(seconds) for clock, seconds in taken.items()}
-
-
-def _summary(seconds: dict[str, list[float]]) -> dict[str, Any]:
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    ranges = {n: [round(medians[n], 3), round(min(v), 3), round(max(v), 3)] for n, v in seconds.items()}
-    return {**ranges, "ratio": round(medians["with"] / medians["without"], 3)}
+    tasks = {"without": lambda: task(None), "with": lambda: task(sandbox)}
+    times = take_turns(tasks, rounds, lambda: _cpu_seconds(sandbox))
+    taken = {
+        "clock": {name: spread(of.clock, 3) for name, of in times.items()},
+        "cpu": {name: spread(of.cpu, 3) for name, of in times.items()},
+    }
+    return {clock: {**of, "ratio": round(of["with"][0] / of["without"][0], 3)} for clock, of in taken.items()}
 
 
 def _cpu_seconds(sandbox: Sandbox) -> float:

@@ -8,11 +8,7 @@ range. Hold ratios against ratios: absolute figures belong to the machine that i
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +18,7 @@ import numpy as np
 import torch
 import typer
 from facenet_pytorch import MTCNN
+from timing import environment, spread, take_turns, write
 from torch import Tensor
 
 import vidguard
@@ -45,21 +42,11 @@ def main(
     results = {clip.name: _measure(clip, detector, rounds) for clip in clips}
     result = {
         "what": "frames a second of each stage, and seconds of video analysed a second; median of rounds [least, most]",
-        "environment": {
-            "vidguard": vidguard.__version__,
-            "torch": str(torch.__version__),
-            "av": av.__version__,
-            "python": platform.python_version(),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads",
-            "device": str(detector.device),
-            "load_average": round(os.getloadavg()[0], 2),
-        },
+        "environment": environment(detector.device, av=av.__version__),
         "rounds": rounds,
         "clips": results,
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    typer.echo(json.dumps(result, indent=1))
+    write(result, out)
 
 
 def _measure(clip: Path, detector: vidguard.Detector, rounds: int) -> dict[str, Any]:
@@ -81,23 +68,20 @@ def _measure(clip: Path, detector: vidguard.Detector, rounds: int) -> dict[str, 
         "judge time, faces/s": (lambda: _judge_window(detector, window), HOP_FRAMES),  # a window moves on by a hop
         "end to end, seconds of video/s": (lambda: detector.analyze(clip), total / (info.frame_rate or 25)),
     }
-    rates: dict[str, list[float]] = {name: [] for name in tasks}
-    for task, _ in tasks.values():
-        task()  # caches and lazy initialisation don't count
-    for _ in range(rounds):
-        for name, (task, amount) in tasks.items():
-            began = time.perf_counter()
-            task()
-            if detector.device.type == "cuda":
-                torch.cuda.synchronize(detector.device)
-            rates[name].append(amount / (time.perf_counter() - began))
-    medians = {name: statistics.median(values) for name, values in rates.items()}
+    on_gpu = detector.device.type == "cuda"
+    times = take_turns(
+        {name: task for name, (task, _) in tasks.items()},
+        rounds,
+        settle=(lambda: torch.cuda.synchronize(detector.device)) if on_gpu else (lambda: None),
+    )
+    rates = {name: [amount / seconds for seconds in times[name].clock] for name, (_, amount) in tasks.items()}
+    ours_rate, theirs_rate = (
+        statistics.median(rates[name]) for name in ("detect, frames/s", "facenet-pytorch detects, frames/s")
+    )
     return {
         "clip": f"{info.codec} {info.width}x{info.height}, {info.frame_rate:.3g} frames/s, {total} frames",
-        "rates": {n: [round(medians[n], 2), round(min(v), 2), round(max(v), 2)] for n, v in rates.items()},
-        "detection, times as fast as facenet-pytorch": round(
-            medians["detect, frames/s"] / medians["facenet-pytorch detects, frames/s"], 2
-        ),
+        "rates": {name: spread(values, 2) for name, values in rates.items()},
+        "detection, times as fast as facenet-pytorch": round(ours_rate / theirs_rate, 2),
     }
 
 

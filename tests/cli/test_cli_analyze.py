@@ -56,11 +56,39 @@ def test_a_folder_is_searched_by_content_and_what_is_passed_over_is_told(command
 
 def test_limits_are_options(command, tmp_path):
     options = ("--max-pixels", "1000", "--max-still-pixels", "2000", "--max-seconds", "9", "--max-streams", "3")
-    command("analyze", make(tmp_path, b"real"), *options, "--max-bytes", "5000")
+    work = ("--max-frames", "7", "--max-tracks", "6", "--max-work-seconds", "0.5")
+    command("analyze", make(tmp_path, b"real"), *options, *work, "--max-bytes", "5000")
     limits = command.loaded[0][2].limits
     assert (limits.max_pixels, limits.max_still_pixels, limits.max_seconds) == (1000, 2000, 9)
     assert (limits.max_streams, limits.max_bytes) == (3, 5000)
-    assert command("analyze", make(tmp_path, b"real"), "--max-pixels", "0")[0] == 2
+    assert (limits.max_frames, limits.max_tracks, limits.max_work_seconds) == (7, 6, 0.5)
+    for name in ("--max-pixels", "--max-frames", "--max-tracks", "--max-work-seconds", "--max-stdin-seconds"):
+        code, _, err = command("analyze", make(tmp_path, b"real"), name, "0")
+        assert code == 2
+        assert "must be positive" in one_line(err)
+    assert command("analyze", make(tmp_path, b"real"), "--max-work-seconds", "nan")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [((), 0), (("--max-stdin-bytes", "3"), 3), (("--max-stdin-bytes", "4"), 0), (("--max-bytes", "3"), 3)],
+)
+def test_how_much_of_standard_input_is_read_is_an_option(command, monkeypatch, options, code):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"real")))
+    found, _, err = command("analyze", "-", *options)
+    assert found == code
+    if code:
+        assert "standard input is longer than 3 bytes; raise --max-stdin-bytes" in err
+
+
+def test_how_long_standard_input_is_waited_for_is_an_option(command, monkeypatch):
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as silent:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=silent))
+        code, _, err = command("analyze", "-", "--max-stdin-seconds", "0.1")
+    os.close(writing)
+    assert code == 3
+    assert "hasn't ended within 0.1 s; raise --max-stdin-seconds" in err
 
 
 def test_table_goes_to_standard_output(command, tmp_path):

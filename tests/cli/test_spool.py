@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from vidguard.cli.spool import spooled
-from vidguard.errors import LimitError
+from vidguard.cli.spool import Spool, spooled
+from vidguard.errors import InputError, LimitError
 
 
 class Endless(io.RawIOBase):
@@ -22,7 +22,7 @@ class Endless(io.RawIOBase):
 
 def test_an_endless_stream_is_given_up_as_soon_as_it_is_too_long() -> None:
     stream = Endless()
-    with pytest.raises(LimitError, match="longer than 5,000,000 bytes"), spooled(stream, 5_000_000):
+    with pytest.raises(LimitError, match="longer than 5,000,000 bytes"), spooled(stream, Spool(5_000_000)):
         pass
     assert stream.given <= 6 << 20
 
@@ -35,7 +35,7 @@ def test_a_silent_pipe_is_not_waited_for_without_end() -> None:
     with (
         os.fdopen(reading, "rb") as stream,
         pytest.raises(LimitError, match=r"hasn't ended within 0\.2 s"),
-        spooled(stream, 1000, 0.2),
+        spooled(stream, Spool(1000, 0.2)),
     ):
         pass
     assert time.monotonic() - began < 5
@@ -46,7 +46,13 @@ def test_what_ends_in_time_is_copied_whole_and_can_seek() -> None:
     reading, writing = os.pipe()
     os.write(writing, b"all of it")
     os.close(writing)
-    with os.fdopen(reading, "rb") as stream, spooled(stream, 9) as copy:
+    with os.fdopen(reading, "rb") as stream, spooled(stream, Spool(9)) as copy:
         assert copy.read() == b"all of it"
         copy.seek(4)
         assert copy.read() == b"of it"
+
+
+@pytest.mark.parametrize("bounds", [(0, 1.0), (9, 0.0), (9, float("nan")), (9, float("inf"))])
+def test_bounds_that_bound_nothing_are_refused(bounds: tuple[int, float]) -> None:
+    with pytest.raises(InputError, match="positive and finite"):
+        Spool(*bounds)

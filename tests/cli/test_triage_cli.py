@@ -115,3 +115,12 @@ def test_no_hostile_name_comes_out_raw(triage, tmp_path):
     _, out, _ = triage(path, "--json")
     assert out.strip().isprintable()
     assert Triage.from_json(out).source.name == path.name
+
+
+def test_limits_are_options(triage, upload, command):
+    options = ("--max-pixels", "1000", "--max-streams", "3", "--max-frames", "7", "--max-work-seconds", "0.5")
+    triage(upload(b"real"), *options)
+    limits = command.loaded[0][2].limits
+    assert (limits.max_pixels, limits.max_streams) == (1000, 3)
+    assert (limits.max_frames, limits.max_work_seconds) == (7, 0.5)
+    assert triage(upload(b"real"), "--max-frames", "0")[0] == 2

@@ -49,6 +49,22 @@ def test_suppress_is_the_greedy_algorithm(threshold: float, block: int, monkeypa
     assert 3 < len(expected) < 150
 
 
+def test_thousands_of_boxes_are_compared_in_small_parts_and_within_their_groups() -> None:
+    count, groups = 6000, 6
+    corner = torch.arange(count).float()[:, None] * torch.tensor([50.0, 0.0])
+    boxes, scores = torch.cat([corner, corner + 40], 1), torch.arange(count) % 97 / 97
+    compared: list[int] = []
+
+    def counting(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        assert max(len(a), len(b)) <= 1024
+        compared.append(len(a) * len(b))
+        return pairwise_iou(a, b)
+
+    kept = suppress(boxes, scores, torch.arange(count) % groups, 0.5, counting)
+    assert kept.tolist() == scores.argsort(descending=True, stable=True).tolist()
+    assert sum(compared) < count**2 / 2, "of boxes in other groups nothing is asked"
+
+
 def test_overlaps_by_hand() -> None:
     a, b = torch.tensor([[0.0, 0.0, 10.0, 10.0]]), torch.tensor([[5.0, 0.0, 15.0, 10.0], [20.0, 20.0, 30.0, 30.0]])
     torch.testing.assert_close(pairwise_iou(a, b), torch.tensor([[50 / 150, 0.0]]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,7 +46,7 @@ def test_a_header_that_lies_doesnt_choose_the_frames(
     path = face_clip(tmp_path / "a.mp4")
     honest = subject.score(item(path), EIGHT)
 
-    def lying(source: Path) -> VideoReader:
+    def lying(source: Path, **_: object) -> VideoReader:
         reader = open_source(source)
         monkeypatch.setattr(reader, "info", replace(reader.info, num_frames_header=300))
         return reader
@@ -70,6 +72,42 @@ def test_no_face_broken_and_missing_are_statuses_without_a_number(subject: Vidgu
             score = subject.score(item(tmp_path / name), protocol)
             assert (score.status, score.fake_prob) == ("error", None)
             assert score.detail
+
+
+def test_a_part_that_was_not_seen_is_said_with_the_score(subject: VidguardSubject, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "1.jpg", tmp_path / "2.jpg"
+    cv2.imwrite(str(whole), cv2.cvtColor(np.asarray(astronaut())[:320, 110:430], cv2.COLOR_RGB2BGR))
+    content = whole.read_bytes()
+    cut.write_bytes(content[: len(content) * 9 // 10])
+    for protocol in (EIGHT, VIDGUARD):
+        assert subject.score(item(whole), protocol).detail == ""
+        damaged = subject.score(item(cut), protocol)
+        assert damaged.status == "partial"
+        assert "truncated" in damaged.detail
+    of_both = subject.score(item(tmp_path), DEEPFAKEBENCH)
+    assert of_both.status == "partial"
+    assert of_both.detail.startswith("2.jpg: ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no sandbox elsewhere")
+def test_a_sandbox_of_its_own_changes_no_score_and_ends_with_the_subject(
+    subject: VidguardSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    confined = VidguardSubject(device="cpu", sandboxed=True)
+    assert "sandbox" not in vars(confined), "it is started by the process that needs it"
+    clip = item(face_clip(tmp_path / "a.mp4"))
+    (tmp_path / "b.mp4").write_bytes(b"no video at all")
+    for protocol in (EIGHT, VIDGUARD):
+        assert replace(confined.score(clip, protocol), seconds=0) == replace(subject.score(clip, protocol), seconds=0)
+        assert confined.score(item(tmp_path / "b.mp4"), protocol).status == "error"
+    assert confined.thumbnail(clip) == subject.thumbnail(clip)
+    assert confined.sandbox is not None
+    assert "seccomp" in confined.sandbox.note
+    server = confined.sandbox._process
+    assert server is not None
+    del confined
+    gc.collect()
+    assert server.poll() is not None
 
 
 def test_a_folder_of_crops_is_a_sequence_for_frames_only(subject: VidguardSubject, tmp_path: Path) -> None:

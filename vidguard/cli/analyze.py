@@ -11,10 +11,24 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from vidguard.cli.limits import DEFAULTS, MaxBytes, MaxPixels, MaxSeconds, MaxStillPixels, MaxStreams
+from vidguard.cli.options import (
+    DEFAULTS,
+    Device,
+    MaxBytes,
+    MaxFrames,
+    MaxPixels,
+    MaxSeconds,
+    MaxStillPixels,
+    MaxStreams,
+    MaxTracks,
+    MaxWorkSeconds,
+    Quiet,
+    Sandboxed,
+    Weights,
+)
 from vidguard.cli.outputs import Outputs
 from vidguard.cli.sources import STDIN, Expanded, expand
-from vidguard.cli.spool import spooled
+from vidguard.cli.spool import Spool, spooled
 from vidguard.cli.terminal import complain, defect, err, note, out, progress_bar, reason
 from vidguard.config import AnalysisConfig, Limits
 from vidguard.errors import VidguardError
@@ -57,8 +71,7 @@ def analyze(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="Files, folders (searched recursively), quoted globs, or - for standard input (up to 2 GiB, in ten "
-            "minutes).",
+            help="Files, folders (searched recursively), quoted globs, or - for standard input.",
         ),
     ],
     json: Annotated[
@@ -72,12 +85,8 @@ def analyze(
             metavar="PATH", help="Write the video (.mp4, no sound) or still (.png) with boxes and probabilities."
         ),
     ] = None,
-    weights: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Weights to judge with; see `vidguard models`.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:N.  [default: a GPU if there is one]")
-    ] = None,
+    weights: Weights = None,
+    device: Device = None,
     backend: Annotated[
         str | None, typer.Option(metavar="NAME", help="Reader: pyav, pyav-nvdec or decord.  [default: by device]")
     ] = None,
@@ -100,21 +109,22 @@ def analyze(
     max_seconds: MaxSeconds = DEFAULTS.max_seconds,
     max_bytes: MaxBytes = DEFAULTS.max_bytes,
     max_streams: MaxStreams = DEFAULTS.max_streams,
+    max_frames: MaxFrames = DEFAULTS.max_frames,
+    max_tracks: MaxTracks = DEFAULTS.max_tracks,
+    max_work_seconds: MaxWorkSeconds = DEFAULTS.max_work_seconds,
+    max_stdin_bytes: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Refuse standard input that is longer, or than --max-bytes.")
+    ] = Spool.max_bytes,
+    max_stdin_seconds: Annotated[
+        float, typer.Option(metavar="N", help="Refuse standard input that hasn't ended after so many seconds.")
+    ] = Spool.max_seconds,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Say of each finding which part of the face and which encoders it rests on."),
     ] = False,
-    sandbox: Annotated[
-        bool,
-        typer.Option(
-            "--sandbox/--no-sandbox",
-            help="Decode in a child process that can reach nothing but its source; without it, in this one.",
-        ),
-    ] = True,
+    sandbox: Sandboxed = True,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0, not 1, when a source is flagged.")] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress bar and no table; errors still show.")
-    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Find forged faces and say where: per face, per stretch of time.
 
@@ -127,8 +137,18 @@ def analyze(
     found = Expanded((), (), (), (), False) if sources == [STDIN] else expand(sources)
     outputs = Outputs(json, html, overlay, found.files, found.several)
     outputs.check()
-    limits = Limits(max_bytes, max_pixels, max_still_pixels, max_seconds, max_streams)
+    limits = Limits(
+        max_bytes=max_bytes,
+        max_pixels=max_pixels,
+        max_still_pixels=max_still_pixels,
+        max_seconds=max_seconds,
+        max_streams=max_streams,
+        max_frames=max_frames,
+        max_tracks=max_tracks,
+        max_work_seconds=max_work_seconds,
+    )
     config = _config(fps, segment_seconds, error_rate, limits)
+    stdin = Spool(min(max_bytes, max_stdin_bytes), max_stdin_seconds)
     tally = Tally(failed=len(found.problems))
     for line in (*found.overlays, *(() if quiet else found.passed_over)):
         note(line)
@@ -137,7 +157,8 @@ def analyze(
     if found.files or sources == [STDIN]:
         with ready_sandbox(sandbox) as ready:
             detector = _load(weights, device, config)
-            _Run(detector, config, backend, ready, outputs, found.files, explain, quiet, context.obj.debug, tally).all()
+            debug = context.obj.debug
+            _Run(detector, backend, ready, outputs, found.files, stdin, explain, quiet, debug, tally).all()
     raise typer.Exit(tally.exit_code(exit_zero=exit_zero))
 
 
@@ -181,11 +202,12 @@ class _Run:
     """One call of the command, after its arguments are understood."""
 
     detector: Detector
-    config: AnalysisConfig
     backend: str | None
     sandbox: Sandbox | None
     outputs: Outputs
     files: tuple[Path, ...]
+    """None of them: standard input is the source."""
+    stdin: Spool
     explain: bool
     quiet: bool
     debug: bool
@@ -210,7 +232,7 @@ class _Run:
         from vidguard.render.table import report_table
 
         self.outputs.require_free(file)
-        with _opened(file, self.config.limits.max_bytes) as source:
+        with _opened(file, self.stdin) as source:
             with progress_bar(_name(file) + position, quiet=self.quiet) as progress:
                 report = self.detector.analyze(source, backend=self.backend, progress=progress, sandbox=self.sandbox)
                 if self.explain:
@@ -260,10 +282,10 @@ def _name(file: Path | None) -> str:
 
 
 @contextmanager
-def _opened(file: Path | None, max_bytes: int) -> Iterator[Path | BinaryIO]:
+def _opened(file: Path | None, stdin: Spool) -> Iterator[Path | BinaryIO]:
     """The file itself, or standard input as a seekable file on disk."""
     if file is not None:
         yield file
         return
-    with spooled(sys.stdin.buffer, max_bytes) as copy:
+    with spooled(sys.stdin.buffer, stdin) as copy:
         yield copy

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from vidguard.cli.options import Device, Quiet, Sandboxed, Weights
 from vidguard.cli.terminal import complain, count_bar, out
 from vidguard.errors import InputError
 
@@ -75,12 +76,7 @@ ProtocolName = Annotated[
         help="vidguard, deepfakebench or dfdc.  [default: vidguard; for crops deepfakebench]",
     ),
 ]
-Weights = Annotated[str | None, typer.Option(metavar="NAME", help="Weights to judge with; see `vidguard models`.")]
-Device = Annotated[
-    str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:N.  [default: a GPU if there is one]")
-]
 Workers = Annotated[int | None, typer.Option(metavar="N", min=1, help="Processes.  [default: one a core; 2 on a GPU]")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table; errors still show.")]
 
 
 def _command(dataset: str) -> Callable[..., None]:
@@ -94,13 +90,14 @@ def _command(dataset: str) -> Callable[..., None]:
         weights: Weights = None,
         device: Device = None,
         workers: Workers = None,
+        sandbox: Sandboxed = True,
         quiet: Quiet = False,
     ) -> None:
         from vidguard.protocols.layouts import LayoutOptions
 
         options = LayoutOptions(split, _chosen(methods), _chosen(compressions))
         listing = _layout(dataset)(root, options)
-        make_subject, number = _subject(weights, device, workers)
+        make_subject, number = _subject(weights, device, workers, sandboxed=sandbox)
         _conduct(listing, make_subject, _protocol(protocol, listing), out_dir, number, quiet=quiet)
 
     measure.__doc__ = _DATASETS[dataset]
@@ -225,13 +222,15 @@ def _protocol(name: str | None, listing: Listing) -> Protocol:
     return PROTOCOLS[name]
 
 
-def _subject(weights: str | None, device: str | None, workers: int | None) -> tuple[MakeSubject, int]:
+def _subject(
+    weights: str | None, device: str | None, workers: int | None, *, sandboxed: bool = False
+) -> tuple[MakeSubject, int]:
     from vidguard.detector import choose_device
     from vidguard.protocols.subject import VidguardSubject
 
     # a second process keeps the GPU busy while the first one decodes
     number = workers or (2 if choose_device(device).type == "cuda" else os.cpu_count() or 1)
-    return functools.partial(VidguardSubject, weights, device), number
+    return functools.partial(VidguardSubject, weights, device, sandboxed=sandboxed), number
 
 
 def _conduct(

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from vidguard.cli.analyze import ready_sandbox
-from vidguard.cli.limits import DEFAULTS, MaxBytes, MaxPixels, MaxSeconds, MaxStillPixels, MaxStreams
+from vidguard.cli.options import (
+    DEFAULTS,
+    Device,
+    MaxBytes,
+    MaxFrames,
+    MaxPixels,
+    MaxSeconds,
+    MaxStillPixels,
+    MaxStreams,
+    MaxWorkSeconds,
+    Sandboxed,
+    Weights,
+)
 from vidguard.cli.sources import expand
 from vidguard.cli.terminal import complain, defect, note, out
 from vidguard.config import AnalysisConfig, Limits
@@ -52,22 +64,16 @@ def triage(
         str, typer.Option(metavar="WHICH", help="Of all fakes, or of those found by `vidguard analyze`.")
     ] = "fakes",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one line a source.")] = False,
-    weights: Annotated[str | None, typer.Option(metavar="NAME", help="Weights; see `vidguard models`.")] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:N.  [default: a GPU if there is one]")
-    ] = None,
-    sandbox: Annotated[
-        bool,
-        typer.Option(
-            "--sandbox/--no-sandbox",
-            help="Decode in a child process that can reach nothing but its source; without it, in this one.",
-        ),
-    ] = True,
+    weights: Weights = None,
+    device: Device = None,
+    sandbox: Sandboxed = True,
     max_pixels: MaxPixels = DEFAULTS.max_pixels,
     max_still_pixels: MaxStillPixels = DEFAULTS.max_still_pixels,
     max_seconds: MaxSeconds = DEFAULTS.max_seconds,
     max_bytes: MaxBytes = DEFAULTS.max_bytes,
     max_streams: MaxStreams = DEFAULTS.max_streams,
+    max_frames: MaxFrames = DEFAULTS.max_frames,
+    max_work_seconds: MaxWorkSeconds = DEFAULTS.max_work_seconds,
 ) -> None:
     """Say which sources need no analysis, by a look at a few key frames.
 
@@ -76,7 +82,15 @@ def triage(
     """
     if of not in ("fakes", "found"):
         raise typer.BadParameter("choose fakes or found", param_hint="--of")
-    limits = Limits(max_bytes, max_pixels, max_still_pixels, max_seconds, max_streams)
+    limits = Limits(
+        max_bytes=max_bytes,
+        max_pixels=max_pixels,
+        max_still_pixels=max_still_pixels,
+        max_seconds=max_seconds,
+        max_streams=max_streams,
+        max_frames=max_frames,
+        max_work_seconds=max_work_seconds,
+    )
     found = expand(sources)
     for line in (*found.overlays, *found.passed_over):
         note(line)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import vidguard._version as version
-from vidguard.config import AnalysisConfig, Limits
+from vidguard.config import AnalysisConfig
 from vidguard.detector.analysis import Analysis
 from vidguard.detector.explain import explain
 from vidguard.detector.judge import load_judge
@@ -56,6 +56,7 @@ _Answer = TypeVar("_Answer", Report, Triage)
 _LOG = logging.getLogger(__name__)
 _STILL_NOTE: Final = "a still image: one frame, judged alone; there is no temporal part"
 _ONE_FRAME_NOTE: Final = "a video of one frame: judged alone, as a still is; there is no temporal part"
+_CUT_TO_ONE_NOTE: Final = "one frame of a video: judged alone, as a still is; there is no temporal part"
 
 
 def load(name: str | None = None, *, device: str | None = None, config: AnalysisConfig | None = None) -> Detector:
@@ -151,19 +152,22 @@ class Detector:
                 return _noted(self._analyze_still(reader), sandbox)
             analysis = self._start(keep_history=True)
             segments: list[Segment] = []
-            cut = None
+            cut: str | None = None
             for batch in reader.batches(frames_per_second=self.config.frames_per_second):
                 if cut is not None:
+                    end_seconds: float | None = batch.pts_seconds[0]  # what is shown from there on wasn't looked at
                     break
                 segments += analysis.push(batch)
-                cut = _beyond(limits, reader.num_frames_decoded, len(analysis.records), perf_counter() - began)
+                frames, tracks = reader.num_frames_decoded, len(analysis.records)
+                cut = limits.passed(num_frames=frames, num_tracks=tracks, seconds=perf_counter() - began)
                 if progress is not None:
                     progress(batch.pts_seconds[-1] - reader.info.start_seconds, reader.info.duration_seconds)
             else:
-                cut = None  # it came to its end all the same
-            segments += analysis.finish(reader.end_seconds)
+                cut, end_seconds = None, reader.end_seconds  # it came to its end all the same
+            segments += analysis.finish(end_seconds)
             if analysis.still is not None:
-                answer = self._still_report(reader, analysis.still, _ONE_FRAME_NOTE, analysis.seconds)
+                note = _ONE_FRAME_NOTE if cut is None else _CUT_TO_ONE_NOTE
+                answer = self._still_report(reader, analysis.still, note, analysis.seconds, cut)
             else:
                 answer = self._report(reader, analysis, segments, cut)
             return _noted(answer, sandbox)
@@ -190,7 +194,7 @@ class Detector:
         faces = quick_detector(self._face_detector)
         detail, limits = self.config.min_detail, self.config.limits
         with open_key_frames(source, max_frames=max_frames, limits=limits, sandbox=sandbox) as reader:
-            answer = examine(reader, self.judge, faces, point, weights=self.weights, min_detail=detail)
+            answer = examine(reader, self.judge, faces, point, limits, weights=self.weights, min_detail=detail)
         return answer if sandbox is None else replace(answer, notes=(*answer.notes, sandbox.note))
 
     def stream(self, frames: Iterable[TimedFrame | FrameBatch]) -> Iterator[Segment]:
@@ -229,10 +233,13 @@ class Detector:
         answer = judge_still(frame, nominal, self.judge, self.scoring, self._face_detector, self.config)
         return self._still_report(reader, answer, _STILL_NOTE, 0.0)
 
-    def _still_report(self, reader: VideoReader, answer: StillAnswer, note: str, seconds: float) -> Report:
-        """Of one frame, shown for so many seconds; not one decoded where the reader has none."""
+    def _still_report(
+        self, reader: VideoReader, answer: StillAnswer, note: str, seconds: float, cut: str | None = None
+    ) -> Report:
+        """Of one frame, shown for so many seconds; not one decoded where the reader has none. cut: as for `_report`."""
         tracks, fake_prob, level = answer.tracks, answer.fake_prob, self.scoring.frame
-        troubles = _troubles(reader, answer.num_faces_left_out)
+        own = _own_troubles(cut, answer.num_faces_left_out)
+        troubles = (*own, *reader.troubles)
         status = _status(reader.num_frames_decoded, tracks, fake_prob, complete=not troubles)
         notes = (note, turn_note(answer.turn)) if answer.turn else (note,)
         # a still is judged by the frame calibration, so it is flagged by the frame threshold
@@ -253,7 +260,7 @@ class Detector:
                 num_faces_left_out=answer.num_faces_left_out,
             ),
             weights=weights,
-            engine=self._engine(reader, notes),
+            engine=self._engine(reader, (*notes, *own)),
             settings=self.config.as_dict(),
             tracks=tracks,
             segments=answer.segments,
@@ -272,10 +279,8 @@ class Detector:
         judged = {r.id: r.scores.parts(reading) for r in records if r.judged}
         logit = video_logit(judged, scoring.video.genuine, reading.share)
         fake_prob = None if logit is None else scoring.video.probability(logit)
-        troubles = _troubles(reader, analysis.num_faces_left_out)
-        notes = analysis.notes
-        if cut is not None:
-            troubles, notes = (cut, *troubles), (*notes, cut)
+        own = _own_troubles(cut, analysis.num_faces_left_out)
+        troubles = (*own, *reader.troubles)
         status = _status(analysis.frames_analysed, tracks, logit, complete=not troubles)
         ordered = tuple(sorted(segments, key=lambda s: (s.track_id, s.start)))
         return Report(
@@ -293,7 +298,7 @@ class Detector:
                 num_faces_left_out=analysis.num_faces_left_out,
             ),
             weights=self.weights,
-            engine=self._engine(reader, notes),
+            engine=self._engine(reader, (*analysis.notes, *own)),
             settings=self.config.as_dict(),
             tracks=tracks,
             segments=ordered,
@@ -330,14 +335,6 @@ def _noted(report: Report, sandbox: Sandbox | None) -> Report:
     return replace(report, engine=replace(report.engine, notes=(*report.engine.notes, sandbox.note)))
 
 
-def _beyond(limits: Limits, num_frames: int, num_tracks: int, seconds: float) -> str | None:
-    """Say which limit an analysis has passed, if any."""
-    for reached, name in ((num_frames, "max_frames"), (num_tracks, "max_tracks"), (seconds, "max_work_seconds")):
-        if reached > getattr(limits, name):
-            return f"the analysis was ended after {name}={getattr(limits, name):g}"
-    return None
-
-
 def _status(num_frames: int, tracks: tuple[Track, ...], score: float | None, *, complete: bool) -> Status:
     if num_frames == 0:
         return Status.UNDECODABLE
@@ -358,11 +355,10 @@ _EXPLANATIONS: Final = {
 }
 
 
-def _troubles(reader: VideoReader, num_faces_left_out: int) -> tuple[str, ...]:
-    """Why not all of the source was looked at, in sentences."""
-    if num_faces_left_out:
-        return (*reader.troubles, f"{num_faces_left_out} more face(s) at once weren't looked at, being too many")
-    return reader.troubles
+def _own_troubles(cut: str | None, num_faces_left_out: int) -> tuple[str, ...]:
+    """Why not all that the reader gave, or could have given, was looked at, in sentences."""
+    crowd = f"{num_faces_left_out} more face(s) at once weren't looked at, being too many"
+    return (*(() if cut is None else (cut,)), *((crowd,) if num_faces_left_out else ()))
 
 
 def _explain(status: Status, tracks: Iterable[Track], troubles: Sequence[str], *remarks: str) -> str:
@@ -373,7 +369,8 @@ def _explain(status: Status, tracks: Iterable[Track], troubles: Sequence[str], *
         parts.append(f"{blurred} too small or too blurred to judge")
     parts += remarks
     if troubles:
-        parts.append(f"not all of the source was seen: {troubles[0]}")
+        more = f" (the notes have {len(troubles) - 1} more reason(s))" if len(troubles) > 1 else ""
+        parts.append(f"not all of the source was seen: {troubles[0]}{more}")
     return "; ".join(parts)
 
 

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from copy import copy
 from dataclasses import replace
 from enum import Enum
+from time import perf_counter
 from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from vidguard.config import Limits
 from vidguard.detector.judge import Judge
 from vidguard.encoders import CROP
 from vidguard.errors import ReportFormatError, WeightsError
@@ -165,29 +167,39 @@ def examine(
     judge: Judge,
     detector: FaceDetector,
     point: TriagePoint,
+    limits: Limits,
     *,
     weights: WeightsInfo,
     min_detail: float,
 ) -> Triage:
     """Look at a source's key frames, judge every face in them, and decide by the point.
 
-    min_detail: `AnalysisConfig.min_detail`; by faces of less alone nothing is cleared.
+    min_detail: `AnalysisConfig.min_detail`; by faces of less alone nothing is cleared. Nor by a look
+    that a limit ended.
     """
+    began = perf_counter()
+    cut: str | None = None
     times: list[float] = []
     details: list[float] = []
     faces: list[TriageFace] = []
     for batch, boxes, crops in look(reader, detector):
+        if cut is not None:
+            break
         times += batch.pts_seconds
         logits = judge_crops(judge, crops, point.encoder)
         details += measure_detail(crops)
         faces += [TriageFace(batch.pts_seconds[0], box, logit) for box, logit in zip(boxes, logits)]
+        cut = limits.passed(num_frames=reader.num_frames_decoded, seconds=perf_counter() - began)
+    else:
+        cut = None  # there was no more to look at
+    troubles = (*reader.troubles, *(() if cut is None else (cut,)))
     score = max((face.logit for face in faces), default=None)
-    is_still, damaged = reader.info.kind == "image", reader.damaged
+    is_still, damaged = reader.info.kind == "image", bool(troubles)
     blurred = all(detail < min_detail for detail in details)
     outcome = decide(score, point.threshold, num_frames=len(times), is_still=is_still, damaged=damaged, blurred=blurred)
     return Triage(
         outcome=outcome,
-        why=_why(outcome, score, point.threshold, len(times), len(faces), reader.troubles, blurred),
+        why=_why(outcome, score, point.threshold, len(times), len(faces), troubles, blurred),
         score=score,
         threshold=point.threshold,
         misses=point.misses,
@@ -198,7 +210,7 @@ def examine(
         source=reader.info,
         weights=weights.name,
         weights_sha256=weights.sha256,
-        notes=tuple(reader.notes),
+        notes=(*reader.notes, *(() if cut is None else (cut,))),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-# Rows of the overlap matrix held at once; bounds memory where a busy picture yields many thousand candidates.
+# Rows and columns of the overlap matrix held at once; bounds memory where a picture yields many thousand candidates.
 _NMS_BLOCK: Final = 1024
 
 
@@ -36,17 +36,24 @@ def suppress(
     of the boxes that stay, best score first (equal scores in the order given). A box goes when a better box that stays
     overlaps it by more than threshold.
     """
-    order = scores.argsort(descending=True, stable=True)
-    boxes, group = boxes[order], group[order]
-    stays = torch.ones_like(order, dtype=torch.bool)
-    for start in range(0, len(order), _NMS_BLOCK):
+    by_score = scores.argsort(descending=True, stable=True)
+    by_group = group[by_score].argsort(stable=True)  # a block then meets few boxes but those of its own groups
+    boxes, group = boxes[by_score][by_group], group[by_score][by_group]
+    firsts = torch.searchsorted(group, group[::_NMS_BLOCK].contiguous()).tolist()
+    stays = torch.ones_like(by_score, dtype=torch.bool)
+
+    def beats(better: Tensor | slice, block: slice) -> Tensor:
+        same = group[better][:, None] == group[block]
+        return (overlap(boxes[better], boxes[block]) > threshold) & same
+
+    for number, first in enumerate(firsts):
+        start = number * _NMS_BLOCK
         block = slice(start, start + _NMS_BLOCK)
-        better = stays[:start].nonzero()[:, 0]
-        hit = (overlap(boxes[better], boxes[block]) > threshold) & (group[better][:, None] == group[block])
-        candidates = ~hit.any(0)
-        within = (overlap(boxes[block], boxes[block]) > threshold) & (group[block][:, None] == group[block])
-        stays[block] = _greedy(within.triu(1), candidates)
-    return order[stays]
+        candidates = stays[block]
+        for better in torch.split(first + stays[first:start].nonzero()[:, 0], _NMS_BLOCK):
+            candidates = candidates & ~beats(better, block).any(0)
+        stays[block] = _greedy(beats(block, block).triu(1), candidates)
+    return by_score[by_group[stays].sort().values]
 
 
 def _greedy(beats: Tensor, candidates: Tensor) -> Tensor:
@@ -81,6 +88,11 @@ def _area(boxes: Tensor, extra_px: float) -> Tensor:
 
 
 def _shared_area(a: Tensor, b: Tensor, extra_px: float) -> Tensor:
-    start = torch.maximum(a[:, None, :2], b[None, :, :2])
-    stop = torch.minimum(a[:, None, 2:], b[None, :, 2:])
-    return (stop - start + extra_px).clamp(min=0).prod(2)
+    width, height = (  # one after the other: (A, B, 2) takes three times as long
+        torch.minimum(a[:, None, axis + 2], b[:, axis + 2])
+        .sub_(torch.maximum(a[:, None, axis], b[:, axis]))
+        .add_(extra_px)
+        .clamp_(min=0)
+        for axis in (0, 1)
+    )
+    return width.mul_(height)

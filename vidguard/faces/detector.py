@@ -26,9 +26,10 @@ _NMS_IMAGE: Final = 0.7
 # and R-Net before them 3.6 to 3.9 %; enlarging the box first makes each worse. Fourteen passes in a row stay within 1
 # %.
 _REFINE_PASSES: Final = 2
-# Bounds memory: 16 frames of 720p, or one of 8K, pass through P-Net together; 512 crops through O-Net.
+# Bounds memory: 16 frames of 720p, or one of 8K, pass through P-Net together; 512 crops through O-Net, on a CPU 128,
+# whose features then stay in cache (benchmarks/speed/LOG.md).
 _PIXELS_PER_PASS: Final = 16 * 1280 * 720
-_CROPS_PER_PASS: Final = 512
+_CROPS_PER_PASS: Final = 128
 
 
 @dataclass(frozen=True)
@@ -227,6 +228,7 @@ def _rects(boxes: Tensor, width: int, height: int) -> tuple[Tensor, Tensor]:
 def _in_parts(
     run: Callable[[AreaSampler, Tensor, Tensor], tuple[Tensor, ...]], pixels: AreaSampler, boxes: Tensor, index: Tensor
 ) -> tuple[Tensor, ...]:
-    """Run a network on at most _CROPS_PER_PASS boxes at a time."""
-    parts = zip(torch.split(boxes, _CROPS_PER_PASS), torch.split(index, _CROPS_PER_PASS))
+    """Run a network on at most _CROPS_PER_PASS boxes at a time, four times as many on a GPU."""
+    most = _CROPS_PER_PASS * (1 if boxes.device.type == "cpu" else 4)
+    parts = zip(torch.split(boxes, most), torch.split(index, most))
     return tuple(torch.cat(column) for column in zip(*(run(pixels, *part) for part in parts)))

@@ -56,7 +56,7 @@ class Score:
     seconds: float
     """Wall-clock time it took."""
     detail: str = ""
-    """What went wrong, for status "error"."""
+    """What went wrong, for status "error"; else why not all of the item was seen, where it wasn't."""
     frames: tuple[FrameScore, ...] = ()
     segments: tuple[SegmentScore, ...] = ()
 

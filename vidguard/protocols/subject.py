@@ -6,9 +6,11 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from typing import Protocol as Interface
+from weakref import finalize
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ from vidguard.faces import FaceDetector, crop_faces
 from vidguard.protocols.items import Item
 from vidguard.protocols.protocol import Protocol
 from vidguard.protocols.scores import FrameScore, Score, SegmentScore
+from vidguard.sandbox import Sandbox
 from vidguard.text import printable
 from vidguard.types import FrameBatch, SourceInfo
 from vidguard.video import VideoReader, open_source
@@ -45,11 +48,21 @@ class Subject(Interface):
 
 
 class VidguardSubject:
-    """A weight set of vidguard."""
+    """A weight set of vidguard. sandboxed: items are decoded in a sandbox of this subject's own."""
 
-    def __init__(self, weights: str | None = None, device: str | None = None) -> None:
+    def __init__(self, weights: str | None = None, device: str | None = None, *, sandboxed: bool = False) -> None:
         self.detector = Detector(weights, device=device)
+        self._sandboxed = sandboxed
         self._faces = FaceDetector(self.detector.config.faces, device=self.detector.device)
+
+    @cached_property
+    def sandbox(self) -> Sandbox | None:
+        """Started with the first item, in the process that scores it, and ended with this subject."""
+        if not self._sandboxed:
+            return None
+        sandbox = Sandbox()
+        finalize(self, sandbox.close)
+        return sandbox
 
     def describe(self) -> dict[str, Any]:
         """Weights, their digest and threshold."""
@@ -78,7 +91,7 @@ class VidguardSubject:
     def thumbnail(self, item: Item) -> bytes | None:
         """The largest face of the first frame with a face."""
         try:
-            with _open(item.path) as reader:
+            with _open(item.path, self.sandbox) as reader:
                 crops = (crop for batch in reader.batches() for crop in self._largest(batch.frames, CROP))
                 first = next((crop for crop in crops if crop is not None), None)
                 return None if first is None else thumbnail_jpeg(first)
@@ -89,7 +102,8 @@ class VidguardSubject:
     def _by_pipeline(self, item: Item, began: float) -> Score:
         if item.path.is_dir():
             raise InputError(f"{item.id} is a folder of crops, which the pipeline can't follow; use deepfakebench")
-        report = self.detector.analyze(item.path)
+        report = self.detector.analyze(item.path, sandbox=self.sandbox)
+        detail = "" if report.coverage.complete else report.explanation
         frames = [
             FrameScore(track.id, seen.time, seen.fake_prob)
             for track in report.tracks
@@ -100,16 +114,16 @@ class VidguardSubject:
             SegmentScore(s.track_id, s.start, s.end, s.fake_prob) for s in report.segments if s.fake_prob is not None
         ]
         seconds = time.perf_counter() - began
-        return Score(item.id, report.fake_prob, report.status.value, seconds, "", tuple(frames), tuple(segments))
+        return Score(item.id, report.fake_prob, report.status.value, seconds, detail, tuple(frames), tuple(segments))
 
     def _by_frames(self, item: Item, protocol: Protocol, began: float) -> Score:
-        frames, decoded, damaged = score_chosen(
-            item.path, protocol, lambda batch: self._score(batch, protocol.crop or CROP)
+        frames, decoded, troubles = score_chosen(
+            item.path, protocol, lambda batch: self._score(batch, protocol.crop or CROP), sandbox=self.sandbox
         )
         values = np.array([f.fake_prob for f in frames])
-        status = "undecodable" if not decoded else "no_face" if not frames else "partial" if damaged else "ok"
+        status = "undecodable" if not decoded else "no_face" if not frames else "partial" if troubles else "ok"
         fake_prob = None if not frames else float(values.max() if protocol.aggregation == "max" else values.mean())
-        return Score(item.id, fake_prob, status, time.perf_counter() - began, "", tuple(frames))
+        return Score(item.id, fake_prob, status, time.perf_counter() - began, "; ".join(troubles), tuple(frames))
 
     def _score(self, batch: FrameBatch, crop: CropGeometry) -> list[FrameScore]:
         crops = self._largest(batch.frames, crop)
@@ -132,34 +146,42 @@ class VidguardSubject:
 
 
 def score_chosen(
-    path: Path, protocol: Protocol, score: Callable[[FrameBatch], list[FrameScore]]
-) -> tuple[list[FrameScore], int, bool]:
+    path: Path,
+    protocol: Protocol,
+    score: Callable[[FrameBatch], list[FrameScore]],
+    *,
+    sandbox: Sandbox | None = None,
+) -> tuple[list[FrameScore], int, tuple[str, ...]]:
     """Have the frames scored that a protocol chooses from a video, still or folder of pictures.
 
-    Gives the scores, the number of frames that decode, and whether the source is damaged. Raises SourceError.
+    Gives the scores, the number of frames that decode, and why not all of the source was seen. Raises SourceError.
     """
-    with _open(path) as reader:
+    with _open(path, sandbox) as reader:
         believed = 1 if reader.info.kind == "image" else reader.info.num_frames_header or 0
-    scores, count, damaged = _one_pass(path, protocol, believed, score)
+    scores, count, troubles = _one_pass(path, protocol, believed, score, sandbox)
     if count != believed:
         # the header was wrong, so the frames weren't spread as the protocol says: once more
-        scores, count, damaged = _one_pass(path, protocol, count, score)
-    return scores, count, damaged
+        scores, count, troubles = _one_pass(path, protocol, count, score, sandbox)
+    return scores, count, troubles
 
 
 def _one_pass(
-    path: Path, protocol: Protocol, believed: int, score: Callable[[FrameBatch], list[FrameScore]]
-) -> tuple[list[FrameScore], int, bool]:
+    path: Path,
+    protocol: Protocol,
+    believed: int,
+    score: Callable[[FrameBatch], list[FrameScore]],
+    sandbox: Sandbox | None,
+) -> tuple[list[FrameScore], int, tuple[str, ...]]:
     wanted = set(protocol.frame_indices(believed).tolist())
     scores: list[FrameScore] = []
     count = 0
-    with _open(path) as reader:
+    with _open(path, sandbox) as reader:
         for batch in reader.batches():
             picked = [k for k in range(len(batch)) if count + k in wanted]
             count += len(batch)
             if picked:
                 scores += score(FrameBatch(batch.frames[picked], tuple(batch.pts_seconds[k] for k in picked)))
-        return scores, count, reader.damaged
+        return scores, count, reader.troubles
 
 
 def _digest(calibration: object) -> str:
@@ -169,13 +191,13 @@ def _digest(calibration: object) -> str:
 class _PictureReader:
     """A folder of pictures, a frame each and a second apart; their sizes may differ."""
 
-    damaged = False
-
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sandbox: Sandbox | None) -> None:
+        self._sandbox = sandbox
         files = [p for p in folder.iterdir() if p.suffix.lower() in STILL_SUFFIXES and not p.name.startswith(".")]
         # in the order of their numbers: 10.png comes after 9.png
         self.files = sorted(files, key=lambda p: (len(p.stem), p.stem) if p.stem.isdigit() else (1 << 30, p.stem))
         self.info = SourceInfo(kind="video", name=folder.name, num_frames_header=len(self.files))
+        self.troubles: tuple[str, ...] = ()
 
     def __enter__(self) -> _PictureReader:
         return self
@@ -185,10 +207,11 @@ class _PictureReader:
 
     def batches(self) -> Iterator[FrameBatch]:
         for second, file in enumerate(self.files):
-            with open_source(file) as reader:
+            with open_source(file, sandbox=self._sandbox) as reader:
                 for batch in reader.batches():
                     yield FrameBatch(batch.frames, (float(second),))
+                self.troubles += tuple(f"{file.name}: {trouble}" for trouble in reader.troubles)
 
 
-def _open(path: Path) -> VideoReader | _PictureReader:
-    return _PictureReader(path) if path.is_dir() else open_source(path)
+def _open(path: Path, sandbox: Sandbox | None) -> VideoReader | _PictureReader:
+    return _PictureReader(path, sandbox) if path.is_dir() else open_source(path, sandbox=sandbox)
