@@ -11,6 +11,7 @@ all genuine ones. Recall is at the threshold that 5 % of those genuine clips rea
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +29,9 @@ from vidguard.calibration import TrackReading
 from vidguard.detector.judge import Judge, load_judge
 from vidguard.detector.verdict import read_parts, track_logit
 from vidguard.metrics import auc, tpr_at_fpr
-from vidguard.temporal import FrameTokens
 from vidguard.training.calibrate import judge_parts
 from vidguard.training.material import Store, open_store
-from vidguard.training.sequences import Sequence, degraded
+from vidguard.training.sequences import degraded, encode_track
 from vidguard.weights import find_weights
 
 _FALSE_ALARMS: Final = 0.05
@@ -96,8 +96,8 @@ def clips_of(store: Store) -> list[Clip]:
 def score(
     judge: Judge, reading: TrackReading, store: Store, clip: Clip, degrade: bool, number: int
 ) -> tuple[float, float]:
-    """Logits of the verdict and of the mean of frames of a clip's most suspicious face."""
-    return max(_faces(judge, reading, store, clip, degrade, number))
+    """Logits of the verdict and of the mean of frames of a clip's most suspicious face; -inf where none is judged."""
+    return max(_faces(judge, reading, store, clip, degrade, number), default=(-math.inf, -math.inf))
 
 
 def _faces(
@@ -107,13 +107,14 @@ def _faces(
         frames = [np.asarray(store.crops[i]) for i in index]
         if degrade:
             frames = degraded(frames, np.random.default_rng([_SEED, number]))
-        features = judge.encode(torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2))
-        times = torch.tensor([store.rows[i].time for i in index], dtype=torch.float64)
-        logits = torch.stack([features.logits[n] for n in judge.names], dim=-1).numpy()
-        tokens = FrameTokens(features.embeddings, features.fake_logit, times)
-        sequence = Sequence(tokens, logits, np.full(len(index), clip.is_fake), clip.source, clip.dataset)
-        parts, stretches = judge_parts(judge, sequence)
-        yield track_logit(read_parts(reading, stretches, parts), reading.share), float(features.fake_logit.mean())
+        times = np.array([store.rows[i].time for i in index])
+        truth = np.full(len(index), clip.is_fake)
+        track = encode_track(judge, frames, times, truth, source=clip.source, dataset=clip.dataset)
+        parts, stretches = judge_parts(judge, track)
+        if parts:
+            judged = [stretch for stretch in stretches if stretch.num_frames]
+            mean = float(track.tokens.frame_logits[torch.from_numpy(track.is_judged)].mean())
+            yield track_logit(read_parts(reading, judged, list(parts.values())), reading.share), mean
 
 
 def figures(clips: list[Clip], scores: NDArray[np.float64]) -> dict[str, Any]:

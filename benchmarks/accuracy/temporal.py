@@ -39,7 +39,7 @@ from vidguard.segments import find_stretches
 from vidguard.temporal import FrameTokens, TemporalOutput, TemporalTransformer, WindowedJudge, frame_features
 from vidguard.training.calibrate import READING, fit_fusion, judge_parts
 from vidguard.training.recipe import load_recipe
-from vidguard.training.sequences import Sequence, load_sequences
+from vidguard.training.sequences import Sequence, judged_frames, load_sequences
 from vidguard.training.temporal import train_temporal
 
 _PASSED: Final = 0.1
@@ -92,7 +92,9 @@ def main(
     """Train the alternatives and write every reading's figures."""
     torch.set_num_threads(1)
     plan = load_recipe(recipe)
-    training, validation = (load_sequences(work / f"sequences.{split}.safetensors") for split in ("temporal", "val"))
+    training, validation = (
+        judged_frames(load_sequences(work / f"sequences.{split}.safetensors")) for split in ("temporal", "val")
+    )
     judge = Judge(plan.names, {})
     fit_fusion(judge, validation)
     clips = [s for s in validation if len(s.tokens) > 1]
@@ -147,7 +149,7 @@ class _Told:
         self.means: list[float] = []
         for clip in () if shuffled else clips:  # another order has other segments
             told, stretches = judge_parts(judge, clip)
-            self.verdicts.append(track_logit(read_parts(READING, stretches, told), READING.share))
+            self.verdicts.append(track_logit(read_parts(READING, stretches, list(told.values())), READING.share))
             self.halves.append(track_logit(stretches, 0.5))
             seconds = [s.seconds for s in stretches]
             self.means.append(float(np.average([s.logit for s in stretches], weights=seconds)))

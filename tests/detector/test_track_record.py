@@ -10,6 +10,7 @@ import torch
 from vidguard.calibration import Platt, TrackReading
 from vidguard.detector import record as record_module
 from vidguard.detector.record import Sighting, TrackRecord, observation
+from vidguard.detector.scorer import TrackScorer
 from vidguard.segments import SegmentBuilder
 from vidguard.temporal import FrameTokens, TemporalOutput, WindowedJudge
 from vidguard.types import Quality, Status
@@ -34,8 +35,7 @@ def sighting(number: int, logit: float, detection_prob: float, *, is_judged: boo
 def new_record(calibration: Calibration, *, least: int = 2) -> TrackRecord:
     return TrackRecord(
         id=4,
-        builder=SegmentBuilder(1.0, 0.3),
-        windows=WindowedJudge(as_they_are),
+        scorer=TrackScorer(SegmentBuilder(1.0, 0.3), WindowedJudge(as_they_are)),
         calibration=calibration,
         rule=None,
         min_frames=least,

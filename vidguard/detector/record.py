@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -16,9 +15,10 @@ from torch import Tensor
 from vidguard.calibration import PROBABILITY_DIGITS, Band, DecisionRule, Platt
 from vidguard.config import AnalysisConfig
 from vidguard.detector.kinds import likeliest_kind
+from vidguard.detector.scorer import TrackScorer
 from vidguard.detector.verdict import read_parts, track_logit
-from vidguard.segments import ScoredPart, ScoredStretch, SegmentBuilder, findings_of
-from vidguard.temporal import FrameTokens, WindowedJudge
+from vidguard.segments import ScoredPart, ScoredStretch, findings_of
+from vidguard.temporal import FrameTokens
 from vidguard.types import (
     Finding,
     KindGuess,
@@ -64,7 +64,6 @@ class _Waiting:
     """A frame whose segment isn't final yet."""
 
     time: float
-    end: float
     jpeg: bytes
     logit: float | None = None
 
@@ -74,8 +73,7 @@ class TrackRecord:
     """State machine over one track. Without history it keeps a window of frames and `_PATIENCE` segments at most."""
 
     id: int
-    builder: SegmentBuilder
-    windows: WindowedJudge
+    scorer: TrackScorer
     calibration: Calibration
     rule: DecisionRule | None
     min_frames: int
@@ -92,32 +90,25 @@ class TrackRecord:
     """None as long as it isn't known. Every frame may decide it, so that it doesn't matter how a stream is cut."""
     _kind_logits: list[list[float]] = field(default_factory=list)
     _waiting: dict[int, _Waiting] = field(default_factory=dict)
-    _num_frames: int = 0
     _num_clear: int = 0
     """Of judged sightings."""
     _num_clear_unjudged: int = 0
     _settled: list[ScoredStretch] = field(default_factory=list)
     """Final, and not given yet."""
-    _unscored: deque[int] = field(default_factory=deque)
-    """Positions of judged frames whose logits are to come."""
     _last_shown: float = float("-inf")
 
     def add(self, sighting: Sighting, start: float, end: float) -> None:
         """Add the next frame, which speaks for [start, end) seconds."""
-        self._waiting[self._num_frames] = _Waiting(start, end, sighting.jpeg)
+        self._waiting[self.scorer.num_frames] = _Waiting(start, sighting.jpeg)
         clear = sighting.observation.detection_prob >= self.clear_from
         self._num_clear += clear and sighting.is_judged
         self._num_clear_unjudged += clear and not sighting.is_judged
-        if sighting.is_judged:
-            self._unscored.append(self._num_frames)
-        self._num_frames += 1
         if self.keep_history:
             self.observations.append(sighting.observation)
             self._kind_logits += sighting.kind_logits
-        self.builder.add_frame(start, end, judged=sighting.is_judged)
-        if sighting.is_judged:
-            self._score(self.windows.push(sighting.tokens))
-        self._settle(self.builder.take())
+        scored, stretches = self.scorer.add(sighting.tokens, start, end, is_judged=sighting.is_judged)
+        self._score(scored)
+        self._settle(stretches)
         if self.judged is None and (self._num_clear >= self.min_frames or len(self._settled) >= _PATIENCE):
             self.judged = self._num_clear >= self.min_frames
 
@@ -127,9 +118,10 @@ class TrackRecord:
 
     def finish(self) -> list[Segment]:
         """End the track; the remaining segments."""
-        self._score(self.windows.finish())
+        scored, stretches = self.scorer.finish()
+        self._score(scored)
         self.judged = bool(self.judged)
-        self._settle(self.builder.finish())
+        self._settle(stretches)
         self._waiting.clear()
         return self._give()
 
@@ -141,7 +133,7 @@ class TrackRecord:
         threshold = self.rule.video.manipulated_from if self.rule else self.calibration.video_threshold
         return Track(
             id=self.id,
-            spans=tuple(self.builder.spans),
+            spans=tuple(self.scorer.builder.spans),
             observations=tuple(observations),
             status=self._status(),
             fake_prob=fake_prob,
@@ -174,16 +166,13 @@ class TrackRecord:
         weights = [seen.fake_prob or 0.0 for seen in self.observations[frames]]
         return likeliest_kind(self.kinds, self._kind_logits[frames], weights)
 
-    def _score(self, logits: list[float]) -> None:
-        self.builder.add_logits(logits)
-        for logit in logits:
-            index = self._unscored.popleft()
-            waiting = self._waiting[index]
-            waiting.logit = logit
+    def _score(self, scored: Mapping[int, ScoredPart]) -> None:
+        for index, part in scored.items():
+            self._waiting[index].logit = part.logit
             if self.keep_history:
-                self.frames.append(ScoredPart(waiting.time, waiting.end, logit))
-                scored = replace(self.observations[index], fake_prob=probability(self.calibration.segment, logit))
-                self.observations[index] = scored
+                self.frames.append(part)
+                fake_prob = probability(self.calibration.segment, part.logit)
+                self.observations[index] = replace(self.observations[index], fake_prob=fake_prob)
 
     def _settle(self, stretches: list[ScoredStretch]) -> None:
         """Take up stretches that are final, and forget the frames that nothing more is to be told of."""
@@ -225,9 +214,9 @@ class TrackRecord:
             self.thumbnails.append((-math.inf if best.logit is None else best.logit, shown))
 
 
-def can_be_judged(quality: Quality, config: AnalysisConfig) -> bool:
-    """Whether there is enough of a face to tell a forged one by."""
-    return quality.detail is None or quality.detail >= config.min_detail
+def can_be_judged(detail: float | None, config: AnalysisConfig) -> bool:
+    """Whether there is enough of a face of this `Quality.detail` to tell a forged one by."""
+    return detail is None or detail >= config.min_detail
 
 
 def turn_note(turn: int) -> str:

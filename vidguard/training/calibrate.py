@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence as Seq
+from dataclasses import replace
 from functools import cached_property
 from itertools import compress
 from typing import Any, Final
@@ -25,6 +27,7 @@ from vidguard.calibration import (
 )
 from vidguard.config import AnalysisConfig
 from vidguard.detector import Judge
+from vidguard.detector.scorer import TrackScorer
 from vidguard.detector.verdict import read_parts, track_logit
 from vidguard.errors import InputError
 from vidguard.metrics import auc, bootstrap_auc, expected_calibration_error
@@ -84,16 +87,20 @@ def calibrate(judge: Judge, sequences: Seq[Sequence]) -> tuple[Calibration, dict
     openings = _Examples()
     for sequence in sequences:
         fused = judge.fuse(torch.from_numpy(sequence.logits)).detach().numpy()
-        for logit, fake in zip(fused, sequence.is_fake):
+        for logit, fake in compress(zip(fused, sequence.is_fake), sequence.is_judged):
             frames.add(float(logit), bool(fake), sequence)
-        told, stretches = judge_parts(judge, sequence)
-        for stretch in stretches:
-            share = float(np.mean([sequence.is_fake[i] for i in stretch.frame_indices]))
+        scored_frames, stretches = judge_parts(judge, sequence)
+        if not scored_frames:
+            continue
+        judged_stretches = [stretch for stretch in stretches if stretch.num_frames]
+        for stretch in judged_stretches:
+            inside = [i for i in stretch.frame_indices if i in scored_frames]
+            share = float(np.mean(sequence.is_fake[inside]))
             if share == 0 or share >= 0.5:
                 segments.add(stretch.logit, share > 0, sequence)
-                openings.add(opening_of([told[i].logit for i in stretch.frame_indices]), share > 0, sequence)
-        read = track_logit(read_parts(reading, stretches, told), reading.share)
-        videos.add(read, bool(sequence.is_fake.any()), sequence)
+                openings.add(opening_of([scored_frames[i].logit for i in inside]), share > 0, sequence)
+        parts = read_parts(reading, judged_stretches, list(scored_frames.values()))
+        videos.add(track_logit(parts, reading.share), bool(sequence.is_fake[list(scored_frames)].any()), sequence)
     levels = {"frame": frames, "segment": segments, "video": videos}
     try:
         platts = {name: level.platt() for name, level in levels.items()}
@@ -144,22 +151,29 @@ def encoder_figures(judge: Judge, sequences: Seq[Sequence]) -> dict[str, dict[st
     }
 
 
-def judge_parts(judge: Judge, sequence: Sequence) -> tuple[list[ScoredPart], list[ScoredStretch]]:
-    """Run one sequence the way a track of a video is run; gives its frames and its segments."""
+def judge_parts(judge: Judge, sequence: Sequence) -> tuple[dict[int, ScoredPart], list[ScoredStretch]]:
+    """Run one sequence through what scores an analysis's tracks (`TrackScorer`).
+
+    Gives its judged frames by their position in it, and its segments; of those in which nothing is judged num_frames
+    is 0. A frame speaks for as long as most do: a face that is missed for longer isn't seen meanwhile.
+    """
     config = AnalysisConfig()
-    builder = SegmentBuilder(config.segment_seconds, config.bridge_seconds)
     times = sequence.tokens.times.tolist()
-    ends = [*times[1:], times[-1] + 1 / config.frames_per_second]
-    ends = [min(end, start + config.faces.max_gap_seconds) for start, end in zip(times, ends)]
-    for start, end in zip(times, ends):
-        builder.add_frame(start, end)
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / config.frames_per_second
+    step = min(step, config.faces.max_gap_seconds)
+    ends = [min(time + step, after) for time, after in zip(times, [*times[1:], math.inf])]
+    scorer = TrackScorer(SegmentBuilder(config.segment_seconds, config.bridge_seconds), WindowedJudge(judge.temporal))
+    scored: dict[int, ScoredPart] = {}
+    segments: list[ScoredStretch] = []
     with torch.inference_mode():
-        windows = WindowedJudge(judge.temporal)
         fused = judge.fuse(torch.from_numpy(sequence.logits))
-        tokens = type(sequence.tokens)(sequence.tokens.embeddings, fused, sequence.tokens.times)
-        logits = windows.push(tokens) + windows.finish()
-    builder.add_logits(logits)
-    return [ScoredPart(*one) for one in zip(times, ends, logits)], builder.finish()
+        tokens = replace(sequence.tokens, frame_logits=fused)
+        for k, (start, end) in enumerate(zip(times, ends)):
+            frames, stretches = scorer.add(tokens[k : k + 1], start, end, is_judged=bool(sequence.is_judged[k]))
+            scored |= frames
+            segments += stretches
+        frames, stretches = scorer.finish()
+    return scored | frames, segments + stretches
 
 
 class _Examples:
