@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidguard.closing import Closing
 from vidguard.config import STILL_SUFFIXES, CropGeometry
 from vidguard.detector import Detector
 from vidguard.detector.record import thumbnail_jpeg
@@ -166,28 +167,32 @@ def _digest(calibration: object) -> str:
     return hashlib.sha256(repr(calibration).encode()).hexdigest()
 
 
-class _PictureReader:
-    """A folder of pictures, a frame each and a second apart; their sizes may differ."""
+class _PictureReader(Closing):
+    """A folder of pictures, a frame each and a second apart; their sizes may differ.
 
-    damaged = False
+    Of one that is an animation the first picture is the frame, and the folder counts as damaged.
+    """
 
     def __init__(self, folder: Path) -> None:
+        self.damaged = False
         files = [p for p in folder.iterdir() if p.suffix.lower() in STILL_SUFFIXES and not p.name.startswith(".")]
         # in the order of their numbers: 10.png comes after 9.png
         self.files = sorted(files, key=lambda p: (len(p.stem), p.stem) if p.stem.isdigit() else (1 << 30, p.stem))
         self.info = SourceInfo(kind="video", name=folder.name, num_frames_header=len(self.files))
 
-    def __enter__(self) -> _PictureReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
+    def close(self) -> None:
+        """Nothing is open between two pictures."""
 
     def batches(self) -> Iterator[FrameBatch]:
         for second, file in enumerate(self.files):
             with open_source(file) as reader:
-                for batch in reader.batches():
-                    yield FrameBatch(batch.frames, (float(second),))
+                batch = next(reader.batches(batch_size=1), None)
+                is_animation = reader.info.kind == "video"
+                self.damaged = self.damaged or is_animation or reader.damaged
+            if is_animation:
+                _LOG.warning("%s is an animation: its first picture alone is the frame", printable(str(file)))
+            if batch is not None:
+                yield FrameBatch(batch.frames, (float(second),))
 
 
 def _open(path: Path) -> VideoReader | _PictureReader:
