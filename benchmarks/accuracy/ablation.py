@@ -33,7 +33,7 @@ from vidguard.errors import VidguardError
 from vidguard.metrics import auc
 from vidguard.training.calibrate import fit_fusion
 from vidguard.training.listing import Row, read_manifest
-from vidguard.training.sequences import Sequence, load_sequences
+from vidguard.training.sequences import Sequence, judged_frames, load_sequences
 
 _FRAMES_PER_SECOND: Final = 2.0  # a quarter of the analysis: enough for a mean over a video
 
@@ -50,7 +50,7 @@ def main(
     """Fit and judge every combination of encoders."""
     torch.set_num_threads(1)
     detector = vidguard.load(weights, device="cpu", config=AnalysisConfig(frames_per_second=_FRAMES_PER_SECOND))
-    validation = load_sequences(work / "sequences.val.safetensors")
+    validation = judged_frames(load_sequences(work / "sequences.val.safetensors"))
     videos = _development(detector, material)
     names = detector.judge.names
     chosen = [*((n,) for n in names), *itertools.combinations(names, len(names) - 1), names]

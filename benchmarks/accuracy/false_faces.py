@@ -6,6 +6,12 @@ The first 15 s of the manifests' genuine videos of split "train" are followed as
 and reduced and compressed. Whether a track is a face is told by MediaPipe's face mesh (pip install 'vidguard[train]'
 and, for its model file, pip install --no-deps mediapipe==0.10.21), which has no part in finding it: what gets a mesh in
 half of its frames or more, in the picture as it was, is a face. `AnalysisConfig.clear_detection_prob` was chosen so.
+
+    python benchmarks/accuracy/false_faces.py --turned --material INDEX.csv --material MORE.csv --out RESULT.json
+
+measures looks at turned pictures instead, where there is no face: one in each video, whose faces are painted over. How
+often a look finds something without a mesh, and how often the next frame confirms it as `TurnFinder` asks for, turned
+and upright.
 """
 
 from __future__ import annotations
@@ -37,6 +43,8 @@ _REDUCED: Final = 0.4
 _QUALITY: Final = 40
 _CLEAR: Final = (0.0, 0.9, 0.95, 0.97, 0.98, 0.99)
 _LARGE_PX: Final = 40.0
+_LOOK_SECONDS: Final = 1.0
+_CLEARER: Final = (0.995, 0.999)
 
 Seen = list[tuple[float, bool, float]]
 """By frame of a track: detection_prob, whether a mesh was found, side of the box in px."""
@@ -45,8 +53,9 @@ Seen = list[tuple[float, bool, float]]
 def main(
     material: Annotated[list[Path], typer.Option(help="Manifest; paths are relative to it.")],
     out: Annotated[Path, typer.Option(help="Result file to write.")],
+    turned: Annotated[bool, typer.Option("--turned", help="Measure looks at turned pictures instead.")] = False,
 ) -> None:
-    """Follow faces in every genuine training video and count."""
+    """Look for faces in every genuine training video and count."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     config = AnalysisConfig()
@@ -57,6 +66,13 @@ def main(
         for row in read_manifest(index)
         if row.split == "train" and not row.is_fake and is_video(row.path) and (index.parent / row.path).is_file()
     ]
+    result = _turned(videos, detector, mesh) if turned else _tracks(videos, detector, mesh, config)
+    result = {"environment": environment("torch", "av"), **result}
+    out.write_text(json.dumps(result, indent=1) + "\n")
+    typer.echo(json.dumps(result, indent=1))
+
+
+def _tracks(videos: list[Path], detector: FaceDetector, mesh: FaceMesh, config: AnalysisConfig) -> dict[str, Any]:
     tracks: dict[str, list[Seen]] = {"as they are": [], "reduced": []}
     read = 0
     for path in progress(videos, description="videos"):
@@ -70,8 +86,7 @@ def main(
         read += 1
         for name, found in zip(tracks, both):
             tracks[name] += found
-    result = {
-        "environment": environment("torch", "av"),
+    return {
         "what": f"tracks of {config.min_track_frames} frames and more in genuine videos, and how many have as many "
         f"clear ones; reduced: to {_REDUCED:g} of the size, JPEG quality {_QUALITY}; large: from {_LARGE_PX:g} px on",
         "videos": read,
@@ -81,8 +96,61 @@ def main(
             for name, found in tracks.items()
         },
     }
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    typer.echo(json.dumps(result, indent=1))
+
+
+def _turned(videos: list[Path], detector: FaceDetector, mesh: FaceMesh) -> dict[str, Any]:
+    """Each look: detection probability of the clearest thing that is no face, in this frame and in the next."""
+    looks: dict[str, list[tuple[float, float]]] = {"upright": [], "turned": []}
+    for path in progress(videos, description="videos"):
+        try:
+            first, second = (_without_faces(frame, detector) for frame in _two_frames(path))
+        except (SourceError, ValueError):
+            continue
+        for name, turns in (("upright", (0,)), ("turned", (1, 2, 3))):
+            prob, turn = max((_clearest(detector, mesh, first, turn), turn) for turn in turns)
+            looks[name].append((prob, _clearest(detector, mesh, second, turn) if prob >= _CLEAR[1] else 0.0))
+    return {
+        "what": f"looks at genuine videos {_LOOK_SECONDS:g} s in, faces painted over, upright and at the clearest of "
+        "three turns: how many find something without a mesh; confirmed: the next frame, too, at the same turn",
+        "looks": len(looks["upright"]),
+        "by_detection_prob": {
+            name: {
+                f"{clear:g}": {
+                    "false": sum(prob >= clear for prob, _ in found),
+                    "confirmed": sum(min(pair) >= clear for pair in found),
+                }
+                for clear in (*_CLEAR[1:], *_CLEARER)
+            }
+            for name, found in looks.items()
+        },
+    }
+
+
+def _two_frames(path: Path) -> list[torch.Tensor]:
+    """Two frames (1, 3, H, W) in a row of the analysis's rate; fewer of a shorter video."""
+    with open_source(path) as reader:
+        start = reader.info.start_seconds + _LOOK_SECONDS
+        return [f[None] for f in reader.frames_at([start, start + 1 / AnalysisConfig().frames_per_second]).frames]
+
+
+def _without_faces(frame: torch.Tensor, detector: FaceDetector) -> torch.Tensor:
+    """Whatever MTCNN takes for an upright face, and as much around it, in the picture's mean colour."""
+    painted = frame.clone()
+    for x0, y0, x1, y1 in detector.detect(frame)[0].boxes_xyxy_px.tolist():
+        left, top = max(0, int(x0 - (x1 - x0) / 2)), max(0, int(y0 - (y1 - y0) / 2))
+        right, bottom = int(x1 + (x1 - x0) / 2), int(y1 + (y1 - y0) / 2)
+        painted[:, :, top:bottom, left:right] = frame.float().mean((2, 3), keepdim=True).to(torch.uint8)
+    return painted
+
+
+def _clearest(detector: FaceDetector, mesh: FaceMesh, frame: torch.Tensor, turn: int) -> float:
+    """Detection probability of the clearest thing without a mesh in a turned frame."""
+    turned = torch.rot90(frame, turn, (2, 3))
+    found, picture = detector.detect(turned)[0], _picture(turned[0])
+    clear = [prob for prob in found.probs.tolist() if prob >= _CLEAR[1]]
+    points = found.landmarks_px[found.probs >= _CLEAR[1]]
+    false = [p for p, five in zip(clear, points) if mesh.find(picture, np.asarray(five, np.float32)) is None]
+    return max(false, default=0.0)
 
 
 def _follow(path: Path, follower: FaceFollower, mesh: FaceMesh, config: AnalysisConfig, *, reduced: bool) -> list[Seen]:

@@ -11,6 +11,7 @@ all genuine ones. Recall is at the threshold that 5 % of those genuine clips rea
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +28,9 @@ from surroundings import environment
 from vidguard.detector.judge import Judge, load_judge
 from vidguard.metrics import auc, tpr_at_fpr
 from vidguard.scoring.calibration import TrackReading
-from vidguard.scoring.windows import FrameTokens
 from vidguard.training.calibrate import score_sequence
 from vidguard.training.material import Store, open_store
-from vidguard.training.sequences import Sequence, degraded
+from vidguard.training.sequences import degraded, encode_track
 from vidguard.weights import find_weights
 
 _FALSE_ALARMS: Final = 0.05
@@ -95,8 +95,8 @@ def clips_of(store: Store) -> list[Clip]:
 def score(
     judge: Judge, reading: TrackReading, store: Store, clip: Clip, degrade: bool, number: int
 ) -> tuple[float, float]:
-    """Logits of the verdict and of the mean of frames of a clip's most suspicious face."""
-    return max(_faces(judge, reading, store, clip, degrade, number))
+    """Logits of the verdict and of the mean of frames of a clip's most suspicious face; -inf where none is judged."""
+    return max(_faces(judge, reading, store, clip, degrade, number), default=(-math.inf, -math.inf))
 
 
 def _faces(
@@ -106,14 +106,12 @@ def _faces(
         frames = [np.asarray(store.crops[i]) for i in index]
         if degrade:
             frames = degraded(frames, np.random.default_rng([_SEED, number]))
-        features = judge.encode(torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2))
-        times = torch.tensor([store.rows[i].time for i in index], dtype=torch.float64)
-        logits = torch.stack([features.logits[n] for n in judge.names], dim=-1).numpy()
-        tokens = FrameTokens(features.embeddings, features.fake_logit, times)
-        sequence = Sequence(tokens, logits, np.full(len(index), clip.is_fake), clip.source, clip.dataset)
-        verdict = score_sequence(judge, sequence).logit(reading)
-        assert verdict is not None
-        yield verdict, float(features.fake_logit.mean())
+        times = np.array([store.rows[i].time for i in index])
+        truth = np.full(len(index), clip.is_fake)
+        track = encode_track(judge, frames, times, truth, source=clip.source, dataset=clip.dataset)
+        verdict = score_sequence(judge, track).logit(reading)
+        if verdict is not None:
+            yield verdict, float(track.tokens.frame_logits[torch.from_numpy(track.is_judged)].mean())
 
 
 def figures(clips: list[Clip], scores: NDArray[np.float64]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ from vidguard.scoring.windows import FrameTokens, WindowedJudge
 from vidguard.temporal import TemporalOutput, TemporalTransformer, frame_features
 from vidguard.training.calibrate import READING, fit_fusion, score_sequence
 from vidguard.training.recipe import load_recipe
-from vidguard.training.sequences import Sequence, load_sequences
+from vidguard.training.sequences import Sequence, judged_frames, load_sequences
 from vidguard.training.temporal import train_temporal
 
 _PASSED: Final = 0.1
@@ -93,7 +93,9 @@ def main(
     """Train the alternatives and write every reading's figures."""
     torch.set_num_threads(1)
     plan = load_recipe(recipe)
-    training, validation = (load_sequences(work / f"sequences.{split}.safetensors") for split in ("temporal", "val"))
+    training, validation = (
+        judged_frames(load_sequences(work / f"sequences.{split}.safetensors")) for split in ("temporal", "val")
+    )
     judge = Judge(plan.names, {})
     fit_fusion(judge, validation)
     clips = [s for s in validation if len(s.tokens) > 1]

@@ -29,7 +29,7 @@ from triage_material import Copy, make_copies, native_clips
 import vidguard
 from vidguard.detector.triage import judge_crops, look, quick_detector
 from vidguard.files import write_whole
-from vidguard.training.sequences import load_sequences
+from vidguard.training.sequences import judged_frames, load_sequences
 from vidguard.video.keyframes import open_key_frames
 from vidguard.video.source import Source
 from vidguard.weights import (
@@ -140,7 +140,7 @@ def _singles(sequences: Path, detector: vidguard.Detector) -> list[Example]:
     judge, calibration, rule = detector.judge, detector.passport.calibration, detector.passport.rule(None)
     flagged = rule.frame.manipulated_from if rule else calibration.frame_threshold
     examples = []
-    for sequence in load_sequences(sequences):
+    for sequence in judged_frames(load_sequences(sequences)):
         if len(sequence.is_fake) == 1:
             fused = float(judge.fuse(torch.from_numpy(sequence.logits)).detach()[0])
             logits = {**dict(zip(judge.names, map(float, sequence.logits[0]))), FUSED: fused}

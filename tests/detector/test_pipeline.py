@@ -15,7 +15,7 @@ import vidguard
 from vidguard.demo import DemoClip
 from vidguard.detector import load_judge
 from vidguard.detector.golden import golden
-from vidguard.faces import LONGEST_BLEND
+from vidguard.faces.scene import LONGEST_BLEND
 from vidguard.metrics import auc
 from vidguard.scoring.windows import WINDOW_FRAMES
 from vidguard.video import open_source

@@ -20,7 +20,7 @@ from vidguard.config import FaceConfig
 from vidguard.detector.triage import Outcome, Triage, TriageFace, decide
 from vidguard.encoders import CROP
 from vidguard.errors import LimitError, ReportFormatError, SourceError, WeightsError
-from vidguard.faces import FaceDetector, align_crops
+from vidguard.faces import Detections, FaceDetector, align_crops
 from vidguard.types import SourceInfo
 from vidguard.video import open_source
 from vidguard.weights import TriagePlan, TriagePoint
@@ -132,6 +132,30 @@ def test_without_a_face_nothing_is_cleared_but_told_apart(detector: vidguard.Det
     assert (answer.outcome, answer.score, answer.faces) == (Outcome.NO_FACE, None, ())
 
 
+def test_what_shows_a_face_only_when_turned_is_checked_at_a_bounded_cost(
+    detector: vidguard.Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches: list[int] = []
+    detect = FaceDetector.detect
+
+    def counted(self: FaceDetector, frames: torch.Tensor) -> list[Detections]:
+        searches.append(len(frames))
+        return detect(self, frames)
+
+    monkeypatch.setattr(FaceDetector, "detect", counted)
+    sideways = detector.triage(encoded(np.rot90(astronaut()[:300, 100:400], 2).copy(), key_every=10), misses=0.02)
+    assert sideways.outcome is Outcome.CHECK
+    assert "turned picture" in sideways.why
+    searches.clear()
+    empty = detector.triage(encoded(coffee()[:256], key_every=10), misses=0.02)
+    assert empty.outcome is Outcome.NO_FACE
+    num_turned = sum(searches) - len(empty.times)
+    assert 0 < num_turned <= 3 * 4  # the 1st, 2nd, 4th and 8th key frame
+    searches.clear()
+    upright = detector.triage(encoded(astronaut(), key_every=10), misses=0.02)
+    assert sum(searches) == len(upright.times)
+
+
 def test_a_still_is_judged_by_its_one_picture(detector: vidguard.Detector) -> None:
     file = io.BytesIO()
     Image.fromarray(astronaut()).save(file, "JPEG", quality=95)
@@ -168,6 +192,8 @@ def test_the_rule(score: float | None, num_frames: int, is_still: bool, damaged:
     if outcome is Outcome.CLEARED:
         blurred = decide(score, 0.0, num_frames=num_frames, is_still=is_still, damaged=damaged, blurred=True)
         assert blurred is Outcome.CHECK
+    lies = decide(score, 0.0, num_frames=num_frames, is_still=is_still, damaged=damaged, lies=True)
+    assert lies is Outcome.CHECK
 
 
 def test_an_answer_that_contradicts_itself_is_refused() -> None:

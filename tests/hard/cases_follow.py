@@ -11,6 +11,7 @@ import numpy as np
 from case import HardCase, Rgb, portraits
 from skimage import data
 
+from vidguard.detector.triage import Outcome, Triage
 from vidguard.types import Report, Status
 from vidguard.video import write_video
 
@@ -148,6 +149,11 @@ def _lies(quarters: int) -> Callable[[Report], None]:
     return check
 
 
+def _is_checked_turned(answer: Triage) -> None:
+    assert answer.outcome is Outcome.CHECK
+    assert "turned picture" in answer.why
+
+
 def _still_lies(report: Report) -> None:
     assert report.status is Status.OK
     assert len(report.tracks) == 1
@@ -165,8 +171,10 @@ CASES: tuple[HardCase, ...] = (
     HardCase("coloured stage light", _film(_lit(lambda t: (_LAMPS[int(t * 2) % 4], 0.0)), 4.0), _is_seen(3.5)),
     HardCase("cross dissolve between two people", _film(_dissolve, 4.0), _are_two_people),
     *(
-        HardCase(f"video {name}, without a rotation flag", _film(_turned(quarters), 3.0), _lies(quarters))
+        HardCase(
+            f"video {name}, without a rotation flag", _film(_turned(quarters), 3.0), _lies(quarters), _is_checked_turned
+        )
         for quarters, name in ((1, "lying on its left side"), (2, "upside down"), (3, "lying on its right side"))
     ),
-    HardCase("still on its side, without a rotation flag", _turned_still, _still_lies),
+    HardCase("still on its side, without a rotation flag", _turned_still, _still_lies, _is_checked_turned),
 )

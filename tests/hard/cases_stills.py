@@ -40,6 +40,12 @@ def _saved(
     return make
 
 
+def _cut_gif(folder: Path) -> Path:
+    path = _saved("a.gif", "GIF", lambda: _pictures(8, 4), duration=200)(folder)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    return path
+
+
 def _mjpeg(folder: Path) -> Path:
     genuine, forged = _pictures(1, 1)
     path = folder / "camera.mjpeg"
@@ -209,6 +215,12 @@ CASES: tuple[HardCase, ...] = (
     ),
     HardCase(
         "H.264 without a container", _written("raw.h264", lambda: _mp4(_clip(24, 0), "h264")), _is_whole, _not_damaged
+    ),
+    HardCase(
+        "animated GIF that is cut off in the middle",
+        _cut_gif,
+        _is_partial("breaks off before the end"),
+        _checked_because("breaks off before the end"),
     ),
     HardCase("broken off, no face in the rest", _damaged_without_a_face, _no_face_in_a_part, _checked),
 )

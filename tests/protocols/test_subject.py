@@ -139,3 +139,28 @@ def test_a_protocol_of_frames_judges_the_largest_face(subject: VidguardSubject, 
     assert abs(smaller - larger) > 0.01
     one = Protocol("one", "", "linspace", 1)
     assert subject.score(item(tmp_path / "two.png"), one).fake_prob == pytest.approx(larger, abs=2e-3)
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".png", ".avif"])
+def test_of_an_animation_in_a_folder_of_frames_the_first_picture_is_the_frame(
+    subject: VidguardSubject, tmp_path: Path, caplog: pytest.LogCaptureFixture, suffix: str
+) -> None:
+    plain, mixed = tmp_path / "plain", tmp_path / "mixed"
+    for folder in (plain, mixed):
+        folder.mkdir()
+        Image.fromarray(astronaut()).save(folder / "1.png")
+        Image.fromarray(astronaut()).save(folder / "3.png")
+    face, other = Image.fromarray(astronaut()), Image.fromarray(np.zeros_like(astronaut()))
+    face.save(plain / f"2{suffix}", lossless=True)
+    face.save(mixed / f"2{suffix}", save_all=True, append_images=[other, other], duration=100, lossless=True)
+    expected, score = subject.score(item(plain), EIGHT), subject.score(item(mixed), EIGHT)
+    assert (expected.status, score.status) == ("ok", "partial")
+    assert [f.time for f in score.frames] == [f.time for f in expected.frames] == [0.0, 1.0, 2.0]
+    assert "its first picture alone" in caplog.text
+
+
+def test_a_damaged_picture_in_a_folder_of_frames_is_told(subject: VidguardSubject, tmp_path: Path) -> None:
+    Image.fromarray(astronaut()).save(tmp_path / "1.jpg")
+    data = (tmp_path / "1.jpg").read_bytes()
+    (tmp_path / "2.jpg").write_bytes(data[: len(data) * 8 // 10])
+    assert subject.score(item(tmp_path), EIGHT).status == "partial"

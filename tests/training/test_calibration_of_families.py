@@ -30,7 +30,7 @@ def crops(families: dict[str, tuple[float, float]], count: int = 300, seed: int 
     for name, (offset, spread) in families.items():
         for k in range(count):
             fake = k % 2 == 1
-            one = Sequence(tokens, np.zeros((1, 1), np.float32), np.array([fake]), f"{name}{k}", name)
+            one = Sequence(tokens, np.zeros((1, 1), np.float32), np.array([fake]), np.array([True]), f"{name}{k}", name)
             examples.add(float(rng.normal(offset + (1.5 if fake else -1.5), spread)), fake, one)
     return examples
 
@@ -88,7 +88,7 @@ def test_calibration_reads_videos_by_frames_and_says_from_where_frames_open_a_fi
         tokens = FrameTokens(
             {"mesoinception4": torch.zeros(40, 4)}, torch.zeros(40), torch.arange(40, dtype=torch.float64) / 8
         )
-        found.append(Sequence(tokens, logits, truth, f"s{k}", "clips"))
+        found.append(Sequence(tokens, logits, truth, np.ones_like(truth), f"s{k}", "clips"))
     fit_fusion(judge, found)
     calibration, _ = calibrate(judge, found)
     assert calibration.video_reading == READING
@@ -114,6 +114,6 @@ def test_where_single_frames_are_all_that_is_known_a_face_is_read_by_its_mean() 
     for k in range(80):
         logits = rng.normal(2.0 * (k % 2), 1, (1, 1)).astype(np.float32)
         tokens = FrameTokens({"mesoinception4": torch.zeros(1, 4)}, torch.zeros(1), torch.zeros(1, dtype=torch.float64))
-        found.append(Sequence(tokens, logits, np.array([k % 2 == 1]), f"s{k}", "stills"))
+        found.append(Sequence(tokens, logits, np.array([k % 2 == 1]), np.array([True]), f"s{k}", "stills"))
     fit_fusion(judge, found)
     assert calibrate(judge, found)[0].video_reading == OF_SINGLE_FRAMES

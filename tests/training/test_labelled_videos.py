@@ -45,7 +45,7 @@ def partly_forged(count: int, seed: int, *, located: bool) -> list[Sequence]:
         logits = (rng.normal(0, 1, (24, 1)) + rng.normal(0, 2) + 1.5 * is_fake[:, None]).astype(np.float32)
         tokens = FrameTokens({NAME: embedding}, torch.from_numpy(logits)[:, 0], torch.arange(24).double() / 8)
         told = np.full(24, k % 2 == 1) if not located else is_fake
-        found.append(Sequence(tokens, logits, told, f"s{k}", "web", located or k % 2 == 0))
+        found.append(Sequence(tokens, logits, told, np.ones_like(told), f"s{k}", "web", located or k % 2 == 0))
     return found
 
 

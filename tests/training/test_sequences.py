@@ -28,7 +28,8 @@ def sequence(length: int, seed: int) -> Sequence:
     logits = rng.normal(size=(length, 2)).astype(np.float32)
     times = torch.from_numpy(np.arange(length) / 8.0 + seed)
     tokens = FrameTokens(embeddings, torch.from_numpy(logits.mean(1)), times)
-    return Sequence(tokens, logits, rng.random(length) < 0.5, f"source {seed}", f"set {seed}")
+    is_fake, is_judged = rng.random(length) < 0.5, rng.random(length) < 0.8
+    return Sequence(tokens, logits, is_fake, is_judged, f"source {seed}", f"set {seed}")
 
 
 def test_sequences_come_back_as_they_were_written(tmp_path: Path) -> None:
@@ -38,6 +39,7 @@ def test_sequences_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert [(s.source, s.dataset) for s in read] == [(s.source, s.dataset) for s in written]
     for back, there in zip(read, written, strict=True):
         np.testing.assert_array_equal(back.is_fake, there.is_fake)
+        np.testing.assert_array_equal(back.is_judged, there.is_judged)
         np.testing.assert_array_equal(back.logits, there.logits)
         torch.testing.assert_close(back.tokens.embeddings["a"], there.tokens.embeddings["a"], rtol=0, atol=0)
         torch.testing.assert_close(back.tokens.times, there.tokens.times, rtol=0, atol=0)
@@ -80,7 +82,7 @@ def test_a_face_is_swapped_with_another_groups_or_blended_with_itself(
         return [None] * len(faces)
 
     monkeypatch.setattr(sequences, "forge_track", forge)
-    monkeypatch.setattr(sequences, "_degraded", lambda frames, rng: frames)
+    monkeypatch.setattr(sequences, "degraded", lambda frames, rng: frames)
     judge = Judge(("mesoinception4",), {}).eval()
     apart = replace(store, crops=crops, rows=tuple(rows))
     found = list(forged_sequences(apart, judge, split="val", forgeries=8, seed=0))

@@ -204,7 +204,7 @@ def made_up(judge: Judge, count: int, seed: int) -> list[Sequence]:
             e[:, 0] += torch.from_numpy(is_fake).float() * 6 - 3
         logits = (rng.normal(0, 1, (16, len(judge.names))) + 0.2 * is_fake[:, None]).astype(np.float32)
         tokens = FrameTokens(embeddings, torch.from_numpy(logits).mean(1), torch.arange(16, dtype=torch.float64) / 8)
-        found.append(Sequence(tokens, logits, is_fake, f"s{k}", "dfdc"))
+        found.append(Sequence(tokens, logits, is_fake, np.ones_like(is_fake), f"s{k}", "dfdc"))
     return found
 
 
@@ -224,7 +224,7 @@ def made_up_people(judge: Judge, count: int, seed: int) -> list[Sequence]:
         noise = rng.normal(0, 1, (24, len(judge.names))) + rng.normal(0, 2)
         logits = (noise + 1.5 * is_fake[:, None]).astype(np.float32)
         tokens = FrameTokens(embeddings, torch.from_numpy(logits).mean(1), torch.arange(24, dtype=torch.float64) / 8)
-        found.append(Sequence(tokens, logits, is_fake, f"s{k}", "dfdc"))
+        found.append(Sequence(tokens, logits, is_fake, np.ones_like(is_fake), f"s{k}", "dfdc"))
     return found
 
 

@@ -20,10 +20,12 @@ from vidguard.video.keyframes import open_key_frames
 from vidguard.video.letterbox import Letterbox
 
 
-def packets(pictures: Sequence[Rgb], codec: str, aspect: Fraction | None = None) -> list[bytes]:
+def packets(
+    pictures: Sequence[Rgb], codec: str, aspect: Fraction | None = None, pixel_format: str = "yuv420p"
+) -> list[bytes]:
     height, width = pictures[0].shape[:2]
     encoder = av.CodecContext.create(codec, "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, pixel_format
     encoder.time_base, encoder.colorspace, encoder.color_range = Fraction(1, 10), 5, 1
     encoder.options = {
         "g": "5",
@@ -35,7 +37,7 @@ def packets(pictures: Sequence[Rgb], codec: str, aspect: Fraction | None = None)
         encoder.sample_aspect_ratio = aspect
     found = []
     for index, picture in enumerate(pictures):
-        frame = to_frame(picture, "yuv420p")
+        frame = to_frame(picture, pixel_format)
         frame.pts, frame.time_base = index, encoder.time_base
         found += [bytes(packet) for packet in encoder.encode(frame)]
     return found + [bytes(packet) for packet in encoder.encode(None)]
@@ -117,6 +119,85 @@ def test_samples_that_change_their_shape_are_stretched_from_there_on() -> None:
         sizes = [(b.frames.shape[3], b.frames.shape[2]) for b in reader.batches(batch_size=1)]
         assert [s.width for s in reader.info.sizes] == [96, 192]
     assert sizes == [(96, 96)] * 10 + [(192, 96)] * 10
+
+
+@pytest.mark.parametrize("aspects", [("1/1", "2/1", "1/1"), ("2/1", "1/2"), ("4/3", "1/1")])
+def test_each_part_has_the_shape_of_its_samples(aspects: tuple[str, ...]) -> None:
+    shapes = [Fraction(aspect) for aspect in aspects]
+    parts = [packets([pattern(i, 96, 96) for i in range(10)], "libx264", aspect) for aspect in shapes]
+    data = joined(parts, "mpegts", "libx264", (96, 96))
+    widths = [round(96 * aspect) for aspect in shapes]
+    with open_source(data) as reader:
+        frames = [frame for batch in reader.batches() for frame in batch.frames]
+        assert [s.width for s in reader.info.sizes] == widths
+        assert not reader.damaged
+    assert [(f.shape[2], f.shape[1]) for f in frames] == [(w, 96) for w in widths for _ in range(10)]
+    for frame in frames:
+        assert_pattern(frame)
+    with open_key_frames(data, max_frames=8) as keys:
+        seen = [(batch.frames.shape[3], batch.frames[0]) for batch in keys.batches(batch_size=1)]
+    assert {width for width, _ in seen} == set(widths)
+    for _, frame in seen:
+        assert_pattern(frame)
+
+
+FORMATS = ["yuv420p", "yuv444p", "yuv420p10le", "yuv422p", "yuv444p10le", "yuvj420p"]
+
+
+@pytest.mark.parametrize("container", ["mpegts", "matroska"])
+@pytest.mark.parametrize("pixel_format", FORMATS[1:])
+@pytest.mark.parametrize("turned_round", [False, True])
+def test_colours_stay_right_where_the_pixel_format_changes(
+    pixel_format: str, container: str, turned_round: bool
+) -> None:
+    formats = ["yuv420p", pixel_format][:: -1 if turned_round else 1]
+    codec = "libx264"
+    parts = [packets([pattern(i, 96, 64) for i in range(10)], codec, pixel_format=name) for name in formats]
+    data = joined(parts, container, codec, (96, 64))
+    with open_source(data) as reader:
+        frames = [frame for batch in reader.batches() for frame in batch.frames]
+        assert not reader.damaged, reader.notes
+        assert reader.info.sizes == ()
+    assert len(frames) == 20
+    for frame in frames:
+        assert_pattern(frame)
+    with open_key_frames(data, max_frames=8) as keys:
+        for batch in keys.batches():
+            assert_pattern(batch.frames[0])
+        assert keys.num_frames_decoded == 4
+
+
+def test_pictures_that_are_turned_and_mirrored_on_the_way_are_each_read_upright() -> None:
+    orientations = (1, 6, 1, 4, 2, 3, 7, 8, 1)
+    out = io.BytesIO()
+    with av.open(out, "w", format="avi") as target:
+        stream = target.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        target.start_encoding()
+        for index, orientation in enumerate(orientations):
+            upright = Image.fromarray(pattern(0, 96, 64))
+            stored = upright.transpose(_STORED[orientation]) if orientation in _STORED else upright
+            packet = av.Packet(jpeg(np.asarray(stored), orientation))
+            packet.stream, packet.time_base, packet.pts, packet.dts = stream, Fraction(1, 10), index, index
+            packet.is_keyframe = True
+            target.mux(packet)
+    with open_source(out.getvalue()) as reader:
+        frames = [frame for batch in reader.batches(batch_size=1) for frame in batch.frames]
+    assert len(frames) == len(orientations)
+    for orientation, frame in zip(orientations, frames):
+        assert tuple(frame.shape[1:]) == (64, 96), orientation
+        assert_pattern(frame)
+
+
+_STORED = {  # how an upright picture is stored for its EXIF orientation to turn it back
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 
 
 def jpeg(picture: Rgb, orientation: int) -> bytes:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import media
 import numpy as np
@@ -12,6 +15,7 @@ import torch
 from PIL import Image
 
 from vidguard.config import Limits
+from vidguard.errors import SourceError
 from vidguard.video import open_source
 from vidguard.video.keyframes import open_key_frames
 
@@ -150,3 +154,60 @@ def test_frames_at_picks_from_several_pictures(tmp_path: Path) -> None:
         batch = reader.frames_at([0.0, 0.25, 9.0])
     assert batch.pts_seconds == pytest.approx([0, 0.2, 0.4])
     assert np.allclose(greys(batch.frames), [LEVELS[0], LEVELS[2], LEVELS[4]], atol=6)
+
+
+_IN_A_ROW = ("GIF", "PNG", "MJPEG")
+
+
+def in_a_row(kind: str) -> bytes:
+    if kind == "MJPEG":
+        return jpeg() * 6
+    return saved(kind, duration=100)
+
+
+@pytest.mark.parametrize("opener", [open_source, partial(open_key_frames, max_frames=8)], ids=["all", "key frames"])
+@pytest.mark.parametrize("kind", _IN_A_ROW)
+def test_pictures_in_a_row_that_break_off_are_damaged_wherever_they_do(kind: str, opener: Callable[..., Any]) -> None:
+    data = in_a_row(kind)
+    for cut in (len(data) * 3 // 10, len(data) * 45 // 100, len(data) * 7 // 10, len(data) - 2):
+        with opener(data[:cut]) as reader:
+            list(reader.batches())
+            assert reader.damaged, cut
+            if cut > len(data) // 2:  # of a picture and a half another trouble tells as well
+                assert any("breaks off before the end" in trouble for trouble in reader.troubles), cut
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_gif_and_png_that_break_off_between_pictures_are_damaged(count: int) -> None:
+    for kind, before in (("GIF", b"\x21\xf9\x04"), ("PNG", b"fcTL")):
+        data, at = in_a_row(kind), -1
+        for _ in range(count + 1):
+            at = data.index(before, at + 1)
+        with open_source(data[: at - (4 if kind == "PNG" else 0)]) as reader:
+            list(reader.batches())
+            assert (reader.num_frames_decoded, reader.damaged) == (count, True), (kind, reader.notes)
+
+
+@pytest.mark.parametrize("kind", _IN_A_ROW)
+@pytest.mark.parametrize("behind", [b"", b"\0" * 700, b"\r\n"])
+def test_whole_pictures_in_a_row_are_not_damaged_by_padding(kind: str, behind: bytes) -> None:
+    with open_source(in_a_row(kind) + behind) as reader:
+        list(reader.batches())
+        assert reader.troubles == ()
+
+
+def test_what_follows_the_end_of_a_gif_does_not_matter_and_a_cut_one_from_a_pipe_is_noticed() -> None:
+    data = in_a_row("GIF")
+    with open_source(data + b"a comment that someone appended") as reader:
+        list(reader.batches())
+        assert reader.troubles == ()
+    with open_source(Pipe(data[: len(data) // 2])) as reader:
+        list(reader.batches())
+        assert reader.damaged
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "AVIF"])
+def test_webp_and_avif_that_break_off_are_refused_as_their_decoders_do(kind: str) -> None:
+    data = saved(kind, duration=100)
+    with pytest.raises(SourceError):
+        open_source(data[: len(data) // 2])

@@ -10,9 +10,12 @@ import media
 import numpy as np
 import pytest
 
+from vidguard.config import Limits
 from vidguard.errors import BackendError
 from vidguard.video import open_source
+from vidguard.video.ebml import SEGMENT, declared_end, elements
 from vidguard.video.keyframes import open_key_frames
+from vidguard.video.source import Source
 
 GROUPS = {"g": "10", "bf": "2", "preset": "medium", "sc_threshold": "0"}
 
@@ -169,3 +172,25 @@ def test_the_last_frame_of_a_whole_webm_may_last() -> None:
     damaged, _, keys_damaged, notes = seen(bytes(data[: len(data) * 9 // 10]))
     assert (damaged, keys_damaged) == (True, True)
     assert any("bytes that its header promises" in note for note in notes)
+
+
+@pytest.mark.parametrize("first", [0, 3600])
+def test_times_in_notes_are_those_since_the_files_start(first: int) -> None:
+    times = [1000 * first + 100 * k for k in range(100)]
+    data = media.encode(media.frames(100), container="matroska", pts=times, options={"g": "10", "bf": "0"})
+    for changed in seen(data[: len(data) // 2]):
+        if isinstance(changed, tuple):
+            (note,) = (note for note in changed if "ends at" in note)
+            words = note.split()
+            assert 3 < float(words[words.index("at") + 1]) < 7, note
+            assert float(words[-2]) == pytest.approx(10, abs=0.2), note
+
+
+def test_a_hostile_or_cut_ebml_head_promises_nothing() -> None:
+    for data in (b"\x1a\x45\xdf\xa3", b"\x1a\x45\xdf\xa3\x80", b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\xff", b"\0" * 40):
+        assert declared_end(Source(data, Limits())) is None
+    known = b"\x1a\x45\xdf\xa3\x81\0\x18\x53\x80\x67\x88" + bytes(8)
+    source = Source(known, Limits())
+    assert declared_end(source) == len(known)
+    assert list(elements(source, 0, len(known), SEGMENT)) == [(SEGMENT, 11, 19)]
+    assert list(elements(source, 6, 9, SEGMENT)) == []

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +16,7 @@ from vidguard.detector.record import Sighting, TrackRecord, can_be_judged, obser
 from vidguard.detector.still import StillAnswer, judge_still
 from vidguard.encoders import CROP
 from vidguard.errors import InputError
-from vidguard.faces import LONGEST_BLEND, FaceDetector, FaceFollower, FollowedFace, align_crops, measure_quality
+from vidguard.faces import BlendFilter, FaceDetector, FaceFollower, FollowedFace, align_crops, measure_quality
 from vidguard.scoring import FrameTokens, Scoring, TrackScorer
 from vidguard.scoring.segments import union
 from vidguard.types import FrameBatch, Interval, Segment, Thumbnail
@@ -70,9 +69,7 @@ class Analysis:
         self._sampler = FrameSampler[Tensor](config.frames_per_second)
         self._shown: tuple[Tensor, float] | None = None
         self._waiting: list[_TimedFrame] = []
-        self.blends: list[Interval] = []
-        """Stretches in which one scene dissolves into another."""
-        self._held: deque[tuple[Interval, list[Sighting]]] = deque()
+        self._looks = BlendFilter[tuple[Interval, list[Sighting]]](self._follower, keep_history=keep_history)
         self._last_step = min(1.0 / config.frames_per_second, config.faces.max_gap_seconds)
         self._num_held_longest = 0
         self._alive: set[int] = set()
@@ -110,7 +107,7 @@ class Analysis:
             if self.frames_analysed == 0 and len(self._waiting) == len(self._look_times(self._waiting[0])) == 1:
                 return self._judge_still(self._waiting.pop())
             segments += self._work()
-        self._release(math.inf)
+        self._record(self._looks.release())
         for track_id in sorted(self._alive):
             segments += self._end_track(track_id)
         return segments
@@ -136,8 +133,8 @@ class Analysis:
             )
         if self._follower.turn:
             notes.append(turn_note(self._follower.turn))
-        if self.blends:
-            stretches = union(self.blends)
+        if self._looks.blends:
+            stretches = union(self._looks.blends)
             seconds = sum(end - start for start, end in stretches)
             notes.append(
                 f"{len(stretches)} gradual change(s) of scene, {seconds:.1f} s in all: faces in them are mixtures, "
@@ -191,18 +188,19 @@ class Analysis:
             batch = FrameBatch(frames, tuple(frame.start for frame in waiting[part]))
             sightings = self._look(frames, self._follower.push(batch))
             for frame, times, seen in zip(waiting[part], looks[part], sightings):
-                self._held.append((Interval(frame.start, times[1] if times[1:] else frame.end), seen))
+                shown = Interval(frame.start, times[1] if times[1:] else frame.end)
+                self._looks.hold(frame.start, (shown, seen))
                 self.seconds += frame.end - frame.start
             last, times, seen = waiting[part.stop - 1], looks[part.stop - 1][1:], sightings[-1]
             for time, end in zip(times, [*times[1:], last.end]):
                 faces = self._follower.hold(time)
                 if faces and not seen:  # found out to lie on its side, since
                     seen = self._look(frames[-1:], [faces])[0]
-                self._held.append((Interval(time, end), [sighting.at(time) for sighting in seen]))
+                self._looks.hold(time, (Interval(time, end), [sighting.at(time) for sighting in seen]))
         self.frames_analysed += len(waiting)
-        self._release(waiting[-1].start - LONGEST_BLEND)
+        self._record(self._looks.release(waiting[-1].start))
         segments: list[Segment] = []
-        held = {sighting.track_id for _, sightings in self._held for sighting in sightings}
+        held = {sighting.track_id for _, sightings in self._looks.held for sighting in sightings}
         for track_id in sorted(self._alive - self._follower.alive_track_ids - held):
             segments += self._end_track(track_id)
         for track_id in sorted(self._alive):
@@ -241,27 +239,18 @@ class Analysis:
         kinds = [] if features.kind_logits is None else features.kind_logits.tolist()
         for k, (_, face) in enumerate(faces):
             seen = observation(face.time, face.box_xyxy_px, face.landmarks_px, face.detection_prob, qualities[k])
-            judged = can_be_judged(qualities[k], self.config)
+            judged = can_be_judged(qualities[k].detail, self.config)
             jpeg = thumbnail_jpeg(shown[k])
             yield Sighting(face.track_id, seen, tokens[k : k + 1], jpeg, kinds[k : k + 1], judged)
 
-    def _release(self, before: float) -> None:
-        """Judge the frames before a time: no dissolve can reach them any more. A mixture of two faces is nobody's."""
-        self.blends += self._follower.take_blends()
-        while self._held and self._held[0][0].start < before:
-            shown, sightings = self._held.popleft()
-            if not any(blend.start <= shown.start < blend.end for blend in self.blends):
-                self._record(sightings, shown)
-        if not self._keep_history:
-            self.blends = [blend for blend in self.blends if blend.end >= before]
-
-    def _record(self, sightings: Sequence[Sighting], shown: Interval) -> None:
-        """Keep what one look found; it speaks for the time shown."""
-        for sighting in sightings:
-            if sighting.track_id not in self.records:
-                self.records[sighting.track_id] = self._new_record(sighting.track_id)
-                self._alive.add(sighting.track_id)
-            self.records[sighting.track_id].add(sighting, shown)
+    def _record(self, looks: Iterable[tuple[Interval, list[Sighting]]]) -> None:
+        """Keep what looks found; each speaks for the time shown."""
+        for shown, sightings in looks:
+            for sighting in sightings:
+                if sighting.track_id not in self.records:
+                    self.records[sighting.track_id] = self._new_record(sighting.track_id)
+                    self._alive.add(sighting.track_id)
+                self.records[sighting.track_id].add(sighting, shown)
 
     def _new_record(self, track_id: int) -> TrackRecord:
         return TrackRecord(

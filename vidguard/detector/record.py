@@ -84,7 +84,6 @@ class TrackRecord:
     """None as long as it isn't known. Every frame may decide it, so that it doesn't matter how a stream is cut."""
     _kind_logits: list[list[float]] = field(default_factory=list)
     _waiting: dict[int, _Waiting] = field(default_factory=dict)
-    _num_frames: int = 0
     _num_clear: int = 0
     """Of judged sightings."""
     _num_clear_unjudged: int = 0
@@ -94,11 +93,10 @@ class TrackRecord:
 
     def add(self, sighting: Sighting, shown: Interval) -> None:
         """Add the next frame, which speaks for the time shown."""
-        self._waiting[self._num_frames] = _Waiting(shown.start, sighting.jpeg)
+        self._waiting[self.scorer.num_frames] = _Waiting(shown.start, sighting.jpeg)
         clear = sighting.observation.detection_prob >= self.clear_from
         self._num_clear += clear and sighting.is_judged
         self._num_clear_unjudged += clear and not sighting.is_judged
-        self._num_frames += 1
         if self.keep_history:
             self.observations.append(sighting.observation)
             self._kind_logits += sighting.kind_logits
@@ -206,9 +204,9 @@ class TrackRecord:
             self.thumbnails.append((-math.inf if best.logit is None else best.logit, shown))
 
 
-def can_be_judged(quality: Quality, config: AnalysisConfig) -> bool:
-    """Whether there is enough of a face to tell a forged one by."""
-    return quality.detail is None or quality.detail >= config.min_detail
+def can_be_judged(detail: float | None, config: AnalysisConfig) -> bool:
+    """Whether there is enough of a face of this `Quality.detail` to tell a forged one by."""
+    return detail is None or detail >= config.min_detail
 
 
 def turn_note(turn: int) -> str:

@@ -67,7 +67,7 @@ def judge_still(
     tracks, segments, judged = [], [], []
     for index, logit in enumerate(logits):
         fake_prob = None
-        if can_be_judged(qualities[index], config):
+        if can_be_judged(qualities[index].detail, config):
             fake_prob = level.probability(logit)
             judged.append(logit)
         status = Status.TOO_BLURRED if fake_prob is None else Status.OK

@@ -1,7 +1,7 @@
 """The look that every upload can be given: a few key frames, one encoder, and an answer that is no verdict.
 
-What is cleared needs no analysis, at a rate of misses that was measured; everything else does. A file that is damaged
-or shows too little is never cleared.
+What is cleared needs no analysis, at a rate of misses that was measured; everything else does. A file that is
+damaged, shows too little or lies on its side is never cleared.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vidguard.config import Limits
 from vidguard.detector.judge import Judge
 from vidguard.encoders import CROP
 from vidguard.errors import ReportFormatError, WeightsError
-from vidguard.faces import FaceDetector, crop_faces, measure_detail
+from vidguard.faces import FaceDetector, FewTurnedLooks, crop_faces, measure_detail
 from vidguard.text import printable_json
 from vidguard.types import BoxXyxyPx, FrameBatch, SourceInfo, WeightsInfo
 from vidguard.video import VideoReader
@@ -122,10 +122,17 @@ def choose_point(passport: Passport, misses: float, of: str) -> tuple[TriagePoin
     raise WeightsError(f"{passport.name} has no operating point for {misses:g} of {of}; it has {known}")
 
 
-def look(reader: VideoReader, detector: FaceDetector) -> Iterator[tuple[FrameBatch, list[BoxXyxyPx], Tensor]]:
-    """Each frame that the reader gives, with its faces' boxes and crops (K, 3, S, S) uint8, the largest first."""
+def look(
+    reader: VideoReader, detector: FaceDetector, turned: FewTurnedLooks | None = None
+) -> Iterator[tuple[FrameBatch, list[BoxXyxyPx], Tensor]]:
+    """Each frame that the reader gives, with its faces' boxes and crops (K, 3, S, S) uint8, the largest first.
+
+    turned: shown each frame as well.
+    """
     for batch in reader.batches(batch_size=1):
         found = detector.detect(batch.frames)[0]
+        if turned is not None:
+            turned.push(batch.frames, found)
         crops = crop_faces(batch.frames[0], found.landmarks_px.cpu(), CROP)
         x0, y0, x1, y1 = found.boxes_xyxy_px.cpu().T.tolist() if len(found) else ([], [], [], [])
         yield batch, list(zip(x0, y0, x1, y1)), crops
@@ -148,13 +155,21 @@ def judge_crops(judge: Judge, crops: Tensor, encoder: str | None) -> list[float]
 
 
 def decide(
-    score: float | None, threshold: float, *, num_frames: int, is_still: bool, damaged: bool, blurred: bool = False
+    score: float | None,
+    threshold: float,
+    *,
+    num_frames: int,
+    is_still: bool,
+    damaged: bool,
+    blurred: bool = False,
+    lies: bool = False,
 ) -> Outcome:
     """The rule. Only a sound file with enough to look at, whose every face lies below the threshold, is cleared.
 
-    blurred: every face is too small or too blurred to tell a forged one by.
+    blurred: every face is too small or too blurred to tell a forged one by; lies: a face was found only in a turned
+    picture, which the analysis is to look at.
     """
-    if damaged or num_frames == 0:
+    if damaged or lies or num_frames == 0:
         return Outcome.CHECK
     if score is None:
         return Outcome.NO_FACE
@@ -182,7 +197,8 @@ def examine(
     times: list[float] = []
     details: list[float] = []
     faces: list[TriageFace] = []
-    for batch, boxes, crops in look(reader, detector):
+    turned = FewTurnedLooks(detector)
+    for batch, boxes, crops in look(reader, detector, turned):
         if cut is not None:
             break
         times += batch.pts_seconds
@@ -196,10 +212,18 @@ def examine(
     score = max((face.logit for face in faces), default=None)
     is_still, damaged = reader.info.kind == "image", bool(troubles)
     blurred = all(detail < min_detail for detail in details)
-    outcome = decide(score, point.threshold, num_frames=len(times), is_still=is_still, damaged=damaged, blurred=blurred)
+    outcome = decide(
+        score,
+        point.threshold,
+        num_frames=len(times),
+        is_still=is_still,
+        damaged=damaged,
+        blurred=blurred,
+        lies=turned.lies,
+    )
     return Triage(
         outcome=outcome,
-        why=_why(outcome, score, point.threshold, len(times), len(faces), troubles, blurred),
+        why=_why(outcome, score, point.threshold, len(times), len(faces), troubles, blurred, turned.lies),
         score=score,
         threshold=point.threshold,
         misses=point.misses,
@@ -222,6 +246,7 @@ def _why(
     faces: int,
     troubles: tuple[str, ...],
     blurred: bool,
+    lies: bool,
 ) -> str:
     if outcome is Outcome.NO_FACE:
         return f"no face in {frames} frame(s)"
@@ -231,6 +256,8 @@ def _why(
         return f"the source is damaged, was cut or hides a part: {troubles[0]}"
     if frames == 0:
         return "no key frame can be shown by itself: nothing to clear a video by"
+    if lies:
+        return "a face was found only in a turned picture: it lies on its side or is upside down, undeclared"
     if score is not None and score >= threshold:
         return f"a face reaches the threshold ({score:.2f}, {threshold:.2f})"
     if blurred:

@@ -74,6 +74,32 @@ class TurnFinder:
         return upright
 
 
+class FewTurnedLooks:
+    """Watches a handful of pictures apart from each other, and says whether their faces are upright in none of them.
+
+    The 1st, 2nd, 4th, 8th ... of them is looked at turned, for three searches each, until a face was found upright.
+    """
+
+    def __init__(self, detector: FaceDetector) -> None:
+        """Start before the first picture."""
+        self._detector = detector
+        self._count = 0
+        self._stands = False
+        self._lies = False
+
+    @property
+    def lies(self) -> bool:
+        """Whether a clear face was found turned, and none upright."""
+        return self._lies and not self._stands
+
+    def push(self, frame: Tensor, found: Detections) -> None:
+        """Take the next picture (1, 3, H, W) and what was found in it upright."""
+        self._stands = self._stands or _clearest(found) >= _UPRIGHT_PROB
+        self._count += 1
+        if not (self._stands or self._lies) and self._count & (self._count - 1) == 0:
+            self._lies = find_turn(self._detector, frame) != 0
+
+
 def find_turn(detector: FaceDetector, frame: Tensor) -> int:
     """The turn of a frame (1, 3, H, W) in which its clearest face was found, or 0 without a clear one."""
     prob, turn = max((_clearest(detect_turned(detector, frame, turn)[0]), turn) for turn in _TURNS)

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from vidguard.config import AnalysisConfig
 from vidguard.errors import InputError
-from vidguard.faces import FaceDetector, FaceFollower
+from vidguard.faces import BlendFilter, FaceDetector, FaceFollower
 from vidguard.video import open_source
 
 
 @dataclass(frozen=True)
 class FollowedClip:
-    """Frames (H, W, 3) uint8 RGB, their times in seconds, and the face's landmarks (5, 2) px, None out of sight."""
+    """Frames (H, W, 3) uint8 RGB, their times in seconds, and the face's landmarks (5, 2) px.
+
+    None where it is out of sight, and in dissolves: mixtures of two pictures, which no one judges."""
 
     frames: list[NDArray[np.uint8]]
     times: list[float]
@@ -46,22 +48,25 @@ def follow_clip(path: Path, faces: FaceDetector, *, max_bytes: int) -> FollowedC
     `open_source` raises.
     """
     follower = FaceFollower(faces, AnalysisConfig().faces)
+    looks = BlendFilter[tuple[int, dict[int, NDArray[np.float32]]]](follower)
     frames: list[NDArray[np.uint8]] = []
     times: list[float] = []
-    seen: list[dict[int, NDArray[np.float32]]] = []
     whole = True
     with open_source(path) as reader:
         for batch in reader.batches():
             if frames and len(frames) * frames[0].nbytes > max_bytes:
                 whole = False
                 break
-            for frame, followed in zip(batch.frames, follower.push(batch)):
+            for frame, time, followed in zip(batch.frames, batch.pts_seconds, follower.push(batch)):
+                seen = {f.track_id: np.asarray(f.landmarks_px, np.float32) for f in followed}
+                looks.hold(time, (len(frames), seen))
                 frames.append(np.ascontiguousarray(frame.permute(1, 2, 0).numpy()))
-                seen.append({f.track_id: np.asarray(f.landmarks_px, np.float32) for f in followed})
             times += batch.pts_seconds
         is_still = reader.info.kind == "image"
-    if not any(seen):
+    faces_of = dict(looks.release())
+    ranked = Counter(track for seen in faces_of.values() for track in seen).most_common()
+    if not ranked:
         raise InputError("no face was found in it")
-    (main, _), *others = Counter(track for faces_of in seen for track in faces_of).most_common()
-    landmarks = [faces_of.get(main) for faces_of in seen]
+    (main, _), *others = ranked
+    landmarks = [faces_of.get(k, {}).get(main) for k in range(len(frames))]
     return FollowedClip(frames, times, landmarks, is_still, others[0][1] if others else 0, whole)

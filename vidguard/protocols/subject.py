@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidguard.closing import Closing
 from vidguard.config import STILL_SUFFIXES, CropGeometry
 from vidguard.detector import Detector
 from vidguard.detector.record import thumbnail_jpeg
@@ -188,8 +189,11 @@ def _digest(calibration: object) -> str:
     return hashlib.sha256(repr(calibration).encode()).hexdigest()
 
 
-class _PictureReader:
-    """A folder of pictures, a frame each and a second apart; their sizes may differ."""
+class _PictureReader(Closing):
+    """A folder of pictures, a frame each and a second apart; their sizes may differ.
+
+    Of one that is an animation the first picture is the frame, and the folder counts as seen in part.
+    """
 
     def __init__(self, folder: Path, sandbox: Sandbox | None) -> None:
         self._sandbox = sandbox
@@ -199,18 +203,20 @@ class _PictureReader:
         self.info = SourceInfo(kind="video", name=folder.name, num_frames_header=len(self.files))
         self.troubles: tuple[str, ...] = ()
 
-    def __enter__(self) -> _PictureReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
+    def close(self) -> None:
+        """Nothing is open between two pictures."""
 
     def batches(self) -> Iterator[FrameBatch]:
         for second, file in enumerate(self.files):
             with open_source(file, sandbox=self._sandbox) as reader:
-                for batch in reader.batches():
-                    yield FrameBatch(batch.frames, (float(second),))
-                self.troubles += tuple(f"{file.name}: {trouble}" for trouble in reader.troubles)
+                batch = next(reader.batches(batch_size=1), None)
+                is_animation = reader.info.kind == "video"
+                troubles = ("an animation, whose first picture alone counts",) if is_animation else reader.troubles
+                self.troubles += tuple(f"{file.name}: {trouble}" for trouble in troubles)
+            if is_animation:
+                _LOG.warning("%s is an animation: its first picture alone is the frame", printable(str(file)))
+            if batch is not None:
+                yield FrameBatch(batch.frames, (float(second),))
 
 
 def _open(path: Path, sandbox: Sandbox | None) -> VideoReader | _PictureReader:

@@ -12,9 +12,9 @@ import time
 from dataclasses import asdict
 from math import ceil
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
+from vidguard.closing import Closing
 from vidguard.config import Limits
 from vidguard.errors import BackendError
 from vidguard.sandbox.channel import Channel, ProtocolError
@@ -42,7 +42,7 @@ _MAIN: Final = (
 _PACKAGE: Final = Path(__file__).resolve().parents[2]
 
 
-class Sandbox:
+class Sandbox(Closing):
     """Starts decoders; used in a ``with`` block, by any number of threads, and by the process that made it only.
 
     A server process loads the readers once, beside the caller, and forks a decoder for each source. A decoder can read
@@ -121,16 +121,6 @@ class Sandbox:
         with self._lock:
             if os.getpid() == self._owner:
                 self._stop()
-
-    def __enter__(self) -> Sandbox:
-        """Enter a with block."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close at the end of a with block."""
-        self.close()
 
     def _request(self, descriptors: tuple[int, ...], **fields: Any) -> None:
         with self._lock:

@@ -14,13 +14,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from math import isfinite, prod
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from vidguard import errors
+from vidguard.closing import Closing
 from vidguard.config import Limits
 from vidguard.errors import DecoderCrash, InputError, VidguardError
 from vidguard.sandbox.channel import Channel, Message, ProtocolError
@@ -40,7 +40,7 @@ START_SECONDS: Final = 120.0
 """How long the server may take to load the readers, on a busy machine with a cold disk."""
 
 
-class SandboxedReader:
+class SandboxedReader(Closing):
     """A reader that runs in a process of its own. See `vidguard.video.VideoReader`.
 
     Where the decoder dies, hangs or breaks its limits after frames were given, these are all there is: the source is
@@ -128,16 +128,6 @@ class SandboxedReader:
         except (ProtocolError, TimeoutError, OSError):
             self._channel.close()
         self._lent.release()
-
-    def __enter__(self) -> SandboxedReader:
-        """Enter a with block."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close at the end of a with block."""
-        self.close()
 
     def _take(self, most_frames: int) -> None:
         if self._taken:

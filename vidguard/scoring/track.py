@@ -43,7 +43,8 @@ class TrackScorer:
         self._windows = WindowedJudge(judge_window)
         self._builder = SegmentBuilder(config.segment_seconds, config.bridge_seconds)
         self._unscored: deque[ScoredFrame] = deque()
-        self._num_frames = 0
+        self.num_frames = 0
+        """Added so far, judged or not."""
 
     @property
     def spans(self) -> Sequence[Interval]:
@@ -55,9 +56,9 @@ class TrackScorer:
         self._builder.add_frame(shown.start, shown.end, judged=tokens is not None)
         logits = []
         if tokens is not None:
-            self._unscored.append(ScoredFrame(shown.start, shown.end, 0.0, self._num_frames))
+            self._unscored.append(ScoredFrame(shown.start, shown.end, 0.0, self.num_frames))
             logits = self._windows.push(tokens)
-        self._num_frames += 1
+        self.num_frames += 1
         frames = self._scored(logits)
         return TrackScores(frames, tuple(self._builder.take()))
 

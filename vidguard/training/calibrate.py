@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence as Seq
 from dataclasses import replace
@@ -85,17 +86,20 @@ def calibrate(judge: Judge, sequences: Seq[Sequence]) -> tuple[Calibration, dict
     openings = _Examples()
     for sequence in sequences:
         fused = judge.fuse(torch.from_numpy(sequence.logits)).detach().numpy()
-        for logit, fake in zip(fused, sequence.is_fake):
+        for logit, fake in compress(zip(fused, sequence.is_fake), sequence.is_judged):
             frames.add(float(logit), bool(fake), sequence)
         scores = score_sequence(judge, sequence)
-        for stretch in scores.segments:
-            share = float(np.mean([sequence.is_fake[i] for i in stretch.frame_indices]))
-            if share == 0 or share >= 0.5:
-                segments.add(stretch.logit, share > 0, sequence)
-                openings.add(opening_of([scores.frames[i].logit for i in stretch.frame_indices]), share > 0, sequence)
         read = scores.logit(reading)
-        assert read is not None
-        videos.add(read, bool(sequence.is_fake.any()), sequence)
+        if read is None:
+            continue
+        frame_logits = {frame.index: frame.logit for frame in scores.frames}
+        for segment in scores.segments:
+            inside = [i for i in segment.frame_indices if i in frame_logits]
+            share = float(np.mean(sequence.is_fake[inside])) if inside else 0.0
+            if segment.num_frames and (share == 0 or share >= 0.5):
+                segments.add(segment.logit, share > 0, sequence)
+                openings.add(opening_of([frame_logits[i] for i in inside]), share > 0, sequence)
+        videos.add(read, bool(sequence.is_fake[list(frame_logits)].any()), sequence)
     levels = {"frame": frames, "segment": segments, "video": videos}
     try:
         platts = {name: level.platt() for name, level in levels.items()}
@@ -147,13 +151,18 @@ def encoder_figures(judge: Judge, sequences: Seq[Sequence]) -> dict[str, dict[st
 
 
 def score_sequence(judge: Judge, sequence: Sequence) -> TrackScores:
-    """Score one sequence as a track of a video is scored."""
+    """Score one sequence as an analysis scores a video's track.
+
+    A frame speaks for as long as most do: a face that is missed for longer isn't seen meanwhile.
+    """
     config = AnalysisConfig()
     times = sequence.tokens.times.tolist()
-    ends = [*times[1:], times[-1] + 1 / config.frames_per_second]
-    shown = [Interval(t, min(end, t + config.faces.max_gap_seconds)) for t, end in zip(times, ends)]
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / config.frames_per_second
+    step = min(step, config.faces.max_gap_seconds)
+    shown = [Interval(t, min(t + step, after)) for t, after in zip(times, [*times[1:], math.inf])]
     fused = judge.fuse(torch.from_numpy(sequence.logits)).detach()
-    return score_track(judge.judge_window, shown, replace(sequence.tokens, frame_logits=fused), config)
+    tokens = replace(sequence.tokens, frame_logits=fused)
+    return score_track(judge.judge_window, shown, tokens, config, is_judged=sequence.is_judged.tolist())
 
 
 class _Examples:

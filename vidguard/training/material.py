@@ -28,7 +28,7 @@ from vidguard.cells import as_written, inert
 from vidguard.config import AnalysisConfig, FaceConfig
 from vidguard.encoders import CROP
 from vidguard.errors import InputError, SourceError
-from vidguard.faces import FaceDetector, FaceFollower, align_crops, crop_transforms
+from vidguard.faces import BlendFilter, FaceDetector, FaceFollower, align_crops, crop_transforms
 from vidguard.files import write_whole
 from vidguard.forge import Face
 from vidguard.processes import end_with_parent
@@ -222,16 +222,26 @@ def _still_face(path: Path, row: Row, detector: FaceDetector) -> Iterator[Cut]:
 
 
 def _video_faces(path: Path, row: Row, detector: FaceDetector, recipe: MaterialRecipe) -> Iterator[Cut]:
+    """The faces that are followed; none of dissolves, which an analysis doesn't judge."""
     follower = FaceFollower(detector, AnalysisConfig().faces)
-    taken: dict[int, int] = {}
+    looks = BlendFilter[Cut](follower)
+    taken: Counter[int] = Counter()
+
+    def wanted(cuts: Iterable[Cut]) -> Iterator[Cut]:
+        for cut in cuts:
+            track = cut[2].track
+            taken[track] += 1
+            if taken[track] <= recipe.max_frames_per_track:
+                yield cut
+
     with open_source(path) as reader:
         for batch in reader.batches(frames_per_second=recipe.video_frames_per_second):
             if recipe.seconds_per_video is not None and batch.pts_seconds[0] >= recipe.seconds_per_video:
-                return
-            for crop, points, cut in _batch_faces(batch, row, follower):
-                taken[cut.track] = taken.get(cut.track, 0) + 1
-                if taken[cut.track] <= recipe.max_frames_per_track:
-                    yield crop, points, cut
+                break
+            for cut in _batch_faces(batch, row, follower):
+                looks.hold(cut[2].time, cut)
+            yield from wanted(looks.release(batch.pts_seconds[-1]))
+    yield from wanted(looks.release())
 
 
 def _batch_faces(batch: FrameBatch, row: Row, follower: FaceFollower) -> Iterator[Cut]:

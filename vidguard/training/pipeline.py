@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import torch
 
+from vidguard.config import AnalysisConfig
 from vidguard.detector import Judge
 from vidguard.detector.cost import cost_of
 from vidguard.errors import InputError, WeightsError
@@ -30,6 +31,7 @@ from vidguard.training.recipe import Recipe, settings_of
 from vidguard.training.sequences import (
     MIN_FRAMES,
     forged_sequences,
+    judged_frames,
     kept_sequences,
     labelled_clips,
     labelled_fakes,
@@ -109,17 +111,20 @@ def temporal(recipe: Recipe, work: Path, out: Path, say: Say) -> None:
         return
     crops = recipe.temporal.single_frames
     crops = store.labelled(split="val") if crops is None else crops
-    made_from = digest(_inputs(recipe, work), recipe.seed, recipe.temporal.forgeries_per_track, crops)
+    least = AnalysisConfig().min_detail
+    made_from = digest(_inputs(recipe, work), recipe.seed, recipe.temporal.forgeries_per_track, crops, least)
     val_file, training_file = (work / f"sequences.{split}.safetensors" for split in ("val", "temporal"))
     validation = kept_sequences(val_file, made_from, partial(_validation, recipe, store, judge, crops))
-    fit_fusion(judge, validation)
+    judged = judged_frames(validation)
+    fit_fusion(judge, judged)
     history: list[float] = []
     if recipe.temporal.epochs:
-        training = kept_sequences(training_file, made_from, partial(_training, recipe, store, judge))
+        made = kept_sequences(training_file, made_from, partial(_training, recipe, store, judge))
+        training = judged_frames(made)
         with (work / "temporal.log").open("w", buffering=1) as log:
-            history = train_temporal(judge, training, validation, recipe.temporal, seed=recipe.seed, log=log)
+            history = train_temporal(judge, training, judged, recipe.temporal, seed=recipe.seed, log=log)
     calibration, levels = calibrate(judge, validation)
-    shown: dict[str, Any] = {"validation": levels, "encoders": encoder_figures(judge, validation)}
+    shown: dict[str, Any] = {"validation": levels, "encoders": encoder_figures(judge, judged)}
     shown["temporal"] = {"validation_loss_by_epoch": [round(loss, 4) for loss in history]}
     if recipe.kinds is not None:
         shown["kinds"] = name_kinds(judge, recipe, store, work / "kinds.safetensors", inputs=_inputs(recipe, work))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,11 @@ from numpy.typing import NDArray
 from rich.progress import track as progress
 from safetensors.torch import load_file
 
+from vidguard.config import AnalysisConfig
 from vidguard.detector import Judge
+from vidguard.detector.record import can_be_judged
+from vidguard.errors import InputError
+from vidguard.faces import measure_detail
 from vidguard.forge import COURSES, Face, forge_track, h264, sample_degradation, sample_kind, sample_recipe
 from vidguard.scoring.windows import FrameTokens
 from vidguard.training import checkpoint
@@ -45,6 +49,8 @@ class Sequence:
     logits: NDArray[np.float32]
     """(T, E) encoder logits in the judge's order, before fusion."""
     is_fake: NDArray[np.bool_]
+    is_judged: NDArray[np.bool_]
+    """(T,) whether an analysis would judge the frame, or find too little of a face in it (`can_be_judged`)."""
     source: str
     dataset: str
     located: bool = True
@@ -55,6 +61,19 @@ class Sequence:
         if len(self.is_fake) == 1:
             return self.dataset
         return "pristine clips and forgeries" if self.located else LABELLED_CLIPS
+
+    def judged_part(self) -> Sequence:
+        """The same without the frames that aren't judged."""
+        at, index = self.is_judged, torch.from_numpy(self.is_judged)
+        embeddings = {name: values[index] for name, values in self.tokens.embeddings.items()}
+        tokens = FrameTokens(embeddings, self.tokens.frame_logits[index], self.tokens.times[index])
+        return replace(self, tokens=tokens, logits=self.logits[at], is_fake=self.is_fake[at], is_judged=at[at])
+
+
+def judged_frames(sequences: Iterable[Sequence]) -> list[Sequence]:
+    """What an analysis's networks are fed with: the judged frames of every track, of two at least where it has them."""
+    least = AnalysisConfig().min_track_frames
+    return [s.judged_part() for s in sequences if s.is_judged.sum() >= min(len(s.is_judged), least)]
 
 
 def forged_sequences(store: Store, judge: Judge, *, split: str, forgeries: int, seed: int) -> Iterator[Sequence]:
@@ -79,7 +98,7 @@ def forged_sequences(store: Store, judge: Judge, *, split: str, forgeries: int, 
                 for k, forged in zip(range(len(index))[stretch], made):
                     if forged is not None:
                         frames[k], is_fake[k] = forged, True
-            yield _encode(judge, degraded(frames, rng), times, is_fake, source=row.source, dataset=row.dataset)
+            yield encode_track(judge, degraded(frames, rng), times, is_fake, source=row.source, dataset=row.dataset)
 
 
 def _source(row: Row) -> tuple[str, str]:
@@ -101,7 +120,7 @@ def labelled_fakes(store: Store, judge: Judge, *, split: str, seed: int) -> Iter
         rng, row = np.random.default_rng([seed, number]), store.rows[index[0]]
         frames, times = [store.face(int(i)).image for i in index], np.array([store.rows[i].time for i in index])
         made, is_fake = degraded(frames, rng), np.ones(len(index), bool)
-        yield _encode(judge, made, times, is_fake, source=row.source, dataset=row.dataset, located=False)
+        yield encode_track(judge, made, times, is_fake, source=row.source, dataset=row.dataset, located=False)
 
 
 def labelled_clips(store: Store, judge: Judge, *, split: str, seed: int) -> Iterator[Sequence]:
@@ -112,7 +131,7 @@ def labelled_clips(store: Store, judge: Judge, *, split: str, seed: int) -> Iter
         rng, row = np.random.default_rng([seed + 1, number]), store.rows[index[0]]
         frames, times = [store.face(int(i)).image for i in index], np.array([store.rows[i].time for i in index])
         made, is_fake = degraded(frames, rng), np.zeros(len(index), bool)
-        yield _encode(judge, made, times, is_fake, source=row.source, dataset=row.dataset, located=False)
+        yield encode_track(judge, made, times, is_fake, source=row.source, dataset=row.dataset, located=False)
 
 
 def labelled_tracks(store: Store, *, split: str) -> list[NDArray[np.int64]]:
@@ -133,11 +152,12 @@ def single_frames(store: Store, judge: Judge, *, split: str, datasets: tuple[str
     for start in progress(range(0, len(chosen), 64), description=f"single frames of {split}"):
         part = chosen[start : start + 64]
         truth = np.array([store.rows[i].is_fake for i in part])
-        whole = _encode(judge, [np.asarray(store.crops[i]) for i in part], np.zeros(len(part)), truth)
+        whole = encode_track(judge, [np.asarray(store.crops[i]) for i in part], np.zeros(len(part)), truth)
         for k, i in enumerate(part):
             one = slice(k, k + 1)
             row = store.rows[i]
-            yield Sequence(whole.tokens[one], whole.logits[one], truth[one], row.source, row.dataset)
+            found = (whole.logits[one], truth[one], whole.is_judged[one])
+            yield Sequence(whole.tokens[one], *found, row.source, row.dataset)
 
 
 def kept_sequences(path: Path, made_from: str, make: Callable[[], list[Sequence]]) -> list[Sequence]:
@@ -163,20 +183,25 @@ def save_sequences(path: Path, sequences: Iterable[Sequence], *, made_from: str 
     tensors |= {"fused": tokens.frame_logits.contiguous(), "times": tokens.times}
     tensors["logits"] = torch.from_numpy(np.concatenate([s.logits for s in listed]))
     tensors["is_fake"] = torch.from_numpy(np.concatenate([s.is_fake for s in listed]))
+    tensors["is_judged"] = torch.from_numpy(np.concatenate([s.is_judged for s in listed]))
     checkpoint.save_tensors(path, tensors, made_from, sequences=json.dumps(about))
 
 
 def load_sequences(path: Path) -> list[Sequence]:
-    """Read what `save_sequences` wrote."""
+    """Read what `save_sequences` wrote. Raises InputError for a file from before it told what is judged."""
     about, tensors = json.loads(checkpoint.metadata(path)["sequences"]), load_file(path)
+    if "is_judged" not in tensors:
+        raise InputError(f"{path} doesn't say which frames can be judged; make it again with vidguard train")
     embeddings = {n.removeprefix("embedding."): t for n, t in tensors.items() if n.startswith("embedding.")}
     tokens = FrameTokens(embeddings, tensors["fused"], tensors["times"])
-    logits, is_fake = tensors["logits"].numpy(), tensors["is_fake"].numpy()
+    logits, is_fake, is_judged = (tensors[name].numpy() for name in ("logits", "is_fake", "is_judged"))
     ends = np.cumsum(about["lengths"]).tolist()
     parts = [slice(end - length, end) for end, length in zip(ends, about["lengths"])]
-    located = about.get("located", [True] * len(parts))  # files from before there were others
-    named = zip(parts, about["sources"], about["datasets"], located)
-    return [Sequence(tokens[p], logits[p], is_fake[p], source, data, known) for p, source, data, known in named]
+    named = zip(parts, about["sources"], about["datasets"], about["located"])
+    return [
+        Sequence(tokens[p], logits[p], is_fake[p], is_judged[p], source, data, known)
+        for p, source, data, known in named
+    ]
 
 
 def _stretch(times: NDArray[np.float64], rng: np.random.Generator) -> slice:
@@ -201,7 +226,7 @@ def degraded(frames: list[NDArray[np.uint8]], rng: np.random.Generator) -> list[
     return h264(made, int(rng.integers(20, 38)), repeatable=True) if rng.random() < 0.5 else made
 
 
-def _encode(
+def encode_track(
     judge: Judge,
     frames: list[NDArray[np.uint8]],
     times: NDArray[np.float64],
@@ -211,8 +236,11 @@ def _encode(
     dataset: str = "",
     located: bool = True,
 ) -> Sequence:
+    """Encode a track's crops (224, 224, 3) uint8 RGB at times (T,) in seconds, and tell which can be judged."""
     crops = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
     features = judge.encode(crops)
     logits = torch.stack([features.logits[n] for n in judge.names], dim=-1).numpy()
     tokens = FrameTokens(features.embeddings, features.fake_logit, torch.from_numpy(times))
-    return Sequence(tokens, logits, is_fake, source, dataset, located)
+    config = AnalysisConfig()
+    is_judged = np.array([can_be_judged(detail, config) for detail in measure_detail(crops)])
+    return Sequence(tokens, logits, is_fake, is_judged, source, dataset, located)

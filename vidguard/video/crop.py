@@ -5,7 +5,6 @@ FFmpeg reads both and leaves them to the player; PyAV hands neither on. A pipe, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 from struct import unpack
 from typing import Final
@@ -13,15 +12,14 @@ from typing import Final
 from av.video.stream import VideoStream
 
 from vidguard.video.boxes import boxes
+from vidguard.video.ebml import SEGMENT, elements
 from vidguard.video.source import Source
 
 Crop = tuple[int, int, int, int]
 """Columns and rows cut off at the left, the top, the right and the bottom, in pixels as stored."""
 NO_CROP: Final[Crop] = (0, 0, 0, 0)
-# Counts of what a file may claim, so that a hostile one can't keep us.
-_MAX_PARTS: Final = 10_000
 _SAMPLE_ENTRY_BYTES: Final = 78  # of a VisualSampleEntry, ISO 14496-12, before its boxes
-_EBML_HEADER, _SEGMENT, _TRACKS, _TRACK, _VIDEO = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE, 0xE0
+_TRACKS, _TRACK, _VIDEO = 0x1654AE6B, 0xAE, 0xE0
 _PIXEL_CROPS: Final = (0x54CC, 0x54BB, 0x54DD, 0x54AA)
 
 
@@ -63,37 +61,18 @@ def _of_track(source: Source, at: int, end: int, width: int, height: int) -> Cro
 
 def _of_matroska(source: Source, stream: VideoStream) -> Crop:
     end = source.size_bytes or 0
-    for _, segment, segment_end in _elements(source, 0, end, _SEGMENT):
-        for _, tracks, tracks_end in _elements(source, segment, segment_end, _TRACKS):
-            listed = list(_elements(source, tracks, tracks_end, _TRACK))
+    for _, segment, segment_end in elements(source, 0, end, SEGMENT):
+        for _, tracks, tracks_end in elements(source, segment, segment_end, _TRACKS):
+            listed = list(elements(source, tracks, tracks_end, _TRACK))
             if stream.index >= len(listed):
                 return NO_CROP
-            for _, video, video_end in _elements(source, *listed[stream.index][1:], _VIDEO):
+            for _, video, video_end in elements(source, *listed[stream.index][1:], _VIDEO):
                 found = {
                     name: int.from_bytes(source.read_at(at, min(stop - at, 8)), "big")
-                    for name, at, stop in _elements(source, video, video_end)
+                    for name, at, stop in elements(source, video, video_end)
                     if name in _PIXEL_CROPS
                 }
                 left, top, right, bottom = (found.get(name, 0) for name in _PIXEL_CROPS)
                 return left, top, right, bottom
             return NO_CROP
     return NO_CROP
-
-
-def _elements(source: Source, at: int, end: int, kind: int | None = None) -> Iterator[tuple[int, int, int]]:
-    """Elements between two offsets of an EBML file, of one kind or of all: kind, where the content begins and ends."""
-    for _ in range(_MAX_PARTS):
-        head = source.read_at(at, 12) if at + 2 <= end else b""
-        name_length = 9 - head[0].bit_length() if head else 9
-        if name_length > 4 or len(head) <= name_length:
-            return
-        size_length = 9 - head[name_length].bit_length()
-        if size_length > 8:
-            return
-        name, begin = int.from_bytes(head[:name_length], "big"), at + name_length + size_length
-        mask = (1 << 7 * size_length) - 1
-        size = int.from_bytes(head[name_length : name_length + size_length], "big") & mask
-        stop = end if size == mask else min(begin + size, end)  # all ones: a size that isn't known, as in live WebM
-        if kind in (None, name):
-            yield name, begin, stop
-        at = stop

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
-from types import TracebackType
 from typing import Any, Final
 
 import av
@@ -16,6 +15,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vidguard.closing import Closing
 from vidguard.config import Limits
 from vidguard.errors import BackendError, InputError
 from vidguard.types import FrameBatch
@@ -71,7 +71,7 @@ def open_decord(source: Source, device: torch.device, limits: Limits) -> DecordR
     return DecordReader(probe, frames, spans, device, limits)
 
 
-class DecordReader:
+class DecordReader(Closing):
     """A video behind decord's index; times are decord's, moved to the container's start."""
 
     backend = "decord"
@@ -90,7 +90,8 @@ class DecordReader:
             raise BackendError(f"decord found no usable times in {self.info.name}; use backend='pyav'")
         self._starts = starts - starts[0] + self.info.start_seconds
         end = float(self._starts[-1] + np.ptp(self._spans[-1]))
-        self._troubles = list(probe.promise.broken(float(self._starts[0]), end, len(self._starts)))
+        start, origin = float(self._starts[0]), self.info.origin_seconds
+        self._troubles = list(probe.promise.broken(start, end, len(self._starts), origin=origin))
         self._canvas = _PackedCanvas(self.info.width or 0, self.info.height or 0, device)
         self._taken = False
 
@@ -131,16 +132,6 @@ class DecordReader:
         """Release the decoder."""
         self._frames = None
 
-    def __enter__(self) -> DecordReader:
-        """Enter a with block."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close at the end of a with block."""
-        self.close()
-
     def _in_order(self) -> Iterator[tuple[Any, float]]:
         return self._read(lambda index: self._frames.next(), range(len(self._starts)))
 
@@ -154,7 +145,8 @@ class DecordReader:
             try:
                 frame = get(index)
             except (decord.DECORDError, StopIteration, RuntimeError) as error:
-                self._troubles.append(f"decord gave up at {self._starts[index]:.2f} s: {_first_line(error)}")
+                seconds = self._starts[index] - self.info.origin_seconds
+                self._troubles.append(f"decord gave up at {seconds:.2f} s: {_first_line(error)}")
                 return
             self.num_frames_decoded += 1
             seconds = float(np.ptp(self._spans[index]))

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 
+from vidguard.closing import Closing
 from vidguard.errors import LimitError, SourceError, VidguardError
 from vidguard.text import printable
 from vidguard.types import FrameBatch
@@ -46,7 +47,7 @@ def guarded(reader: Any, source: Source) -> VideoReader:
     return cast(VideoReader, _Guarded(reader, source))
 
 
-class _Guarded:
+class _Guarded(Closing):
     """What yields frames is guarded; everything else is the reader's own."""
 
     def __init__(self, reader: Any, source: Source) -> None:
@@ -70,8 +71,5 @@ class _Guarded:
             found: FrameBatch = self._reader.frames_at(times_seconds)
         return found
 
-    def __enter__(self) -> _Guarded:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._reader.close()

@@ -12,7 +12,6 @@ from dataclasses import replace
 from itertools import chain
 from math import prod
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Final
 
 import av
@@ -22,6 +21,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from vidguard.closing import Closing
 from vidguard.config import Limits
 from vidguard.errors import InputError
 from vidguard.sandbox import Sandbox
@@ -95,7 +95,7 @@ def _open(source: Source, max_frames: int, limits: Limits) -> KeyFrameReader | P
         raise
 
 
-class KeyFrameReader:
+class KeyFrameReader(Closing):
     """One look at a video's key frames, in order of time, the first one among them.
 
     ``damaged`` tells, once `batches` has ended, whether anything was found wrong: a key frame that doesn't decode, a
@@ -177,16 +177,6 @@ class KeyFrameReader:
         self._first = None
         self._container.close()
         self._source.close()
-
-    def __enter__(self) -> KeyFrameReader:
-        """Enter a with block."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close at the end of a with block."""
-        self.close()
 
     def _canvas_of(self, frame: VideoFrame) -> SoftwareCanvas:
         picture = self._pictures.read(frame)
@@ -317,10 +307,11 @@ class KeyFrameReader:
             self._troubles[f"the pipe was cut after max_bytes={self._limits.max_bytes}"] += 1
         start = self.info.start_seconds
         end = start if self._end_seconds is None else self._end_seconds
-        self._troubles.update(self._promise.broken(start, end))
+        origin = self.info.origin_seconds
+        self._troubles.update(self._promise.broken(start, end, origin=origin))
         seconds, last = self._seconds(), self._last_seconds or start
         if seconds is not None and last - max(start, 0.0) > seconds + _END_TOLERANCE_SECONDS:
-            self._troubles[f"the video goes on to {last:.2f} s, beyond the {seconds:.2f} s of its header"] += 1
+            self._troubles[f"the video goes on to {last - origin:.2f} s, beyond the {seconds:.2f} s of its header"] += 1
 
 
 def _ticks(packet: Packet[VideoStream]) -> int | None:

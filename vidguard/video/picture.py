@@ -81,8 +81,8 @@ class PictureReader:
         """Give a frame's picture or, where none decodes, the header's."""
         if frame is None:
             return read_picture(self._stream, None, self._crop)
-        # A change from upright to upside down and mirrored, which leaves this rotation as it is, goes unnoticed.
-        aspect, turn = frame.opaque, frame.rotation
+        # The whole matrix: mirrored upside down has the rotation of upright.
+        aspect, turn = frame.opaque, _display_matrix(frame)
         key = (frame.width, frame.height, aspect, turn, frame.colorspace, frame.color_range, frame.color_trc)
         if self._last is None or self._last[0] != key:
             # The container speaks of the size in its header; of another one it says nothing.

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from math import ceil, sqrt
-from types import TracebackType
 from typing import IO, Any, Final, cast
 
 import numpy as np
@@ -17,9 +16,11 @@ import torch
 from PIL import Image, ImageFile
 from torch import Tensor
 
+from vidguard.closing import Closing
 from vidguard.config import Limits
 from vidguard.errors import InputError, LimitError, SourceError
 from vidguard.types import FrameBatch, SourceInfo
+from vidguard.video.ending import breaks_off
 from vidguard.video.limits import check_still_pixels, still_bytes
 from vidguard.video.pictures import behind_jpeg, is_picture_sequence, looks_like_a_picture
 from vidguard.video.promise import iso_boxes
@@ -173,6 +174,8 @@ def _not_looked_at(source: Source, picture: ImageFile.ImageFile) -> Iterator[str
     elif picture.format == "TIFF":
         below = getattr(picture, "tag_v2", {}).get(_TIFF_SUB_IFDS, ())
         further = len(below) if isinstance(below, tuple) else 1
+    elif picture.format == "GIF" and breaks_off(source, "gif"):
+        yield "the file breaks off before the end of its pictures"
     if further:
         yield f"{further} further picture(s) of the file were not looked at"
     if (picture.format in ("JPEG", "MPO") and behind_jpeg(source) == "video") or (
@@ -230,7 +233,7 @@ class _Head(io.BufferedIOBase):
         return data
 
 
-class PillowReader:
+class PillowReader(Closing):
     """A still image as a stream of one frame."""
 
     backend = "pillow"
@@ -271,16 +274,6 @@ class PillowReader:
         """Release the picture."""
         self._frame = None
 
-    def __enter__(self) -> PillowReader:
-        """Enter a with block."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close at the end of a with block."""
-        self.close()
-
     def _take(self) -> FrameBatch:
         if self._taken:
             raise InputError("a source is read once; open it again for another pass")
@@ -292,7 +285,7 @@ class PillowReader:
         return FrameBatch(self._frame[None].to(self._device), (0.0,))
 
 
-class PicturesReader:
+class PicturesReader(Closing):
     """Several pictures of one file as a video: an animation with its own times, pages for a second each.
 
     One picture is held at a time. Batches end where the pictures' size changes.
@@ -356,16 +349,6 @@ class PicturesReader:
         """Release the pictures; the caller's file object stays open."""
         self._first = None
         self._source.close()
-
-    def __enter__(self) -> PicturesReader:
-        """Enter a with block."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close at the end of a with block."""
-        self.close()
 
     def _take_pictures(self) -> Iterator[tuple[Tensor, float]]:
         if self._taken:

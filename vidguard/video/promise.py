@@ -16,6 +16,8 @@ from av.video.stream import VideoStream
 
 from vidguard.video.boxes import boxes
 from vidguard.video.container import AV_TIME_BASE
+from vidguard.video.ebml import declared_end
+from vidguard.video.ending import breaks_off
 from vidguard.video.limits import length
 from vidguard.video.source import Source
 
@@ -50,6 +52,10 @@ class Promise:
     frame_seconds: float = 0.04
     missing_bytes: tuple[int, int] | None = None
     """Bytes there are, and bytes the header speaks of, where it's more."""
+    counts_from_zero: bool = False
+    """Whether its seconds are those of the clock of the stream's times, not of the time since the file's start."""
+    breaks_off: bool = False
+    """Whether pictures in a row stop before the end that their format has."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -58,22 +64,27 @@ class Promise:
             return ()
         return (f"{self.num_preroll} frames before the start are hidden by an edit list: the clip was trimmed",)
 
-    def broken(self, start: float, end: float, num_frames: int | None = None) -> Iterator[str]:
+    def broken(self, start: float, end: float, num_frames: int | None = None, *, origin: float = 0.0) -> Iterator[str]:
         """Say, in sentences, what of the promise a video shown from start to end (seconds) doesn't keep.
 
-        num_frames: how many frames were shown; None where not all were looked for.
+        num_frames: how many frames were shown; None where not all were looked for. origin: when the file starts by the
+        same clock; the sentences tell time from there.
         """
         if self.missing_bytes is not None:
             there, all_bytes = self.missing_bytes
             yield f"the file has {there} of the {all_bytes} bytes that its header promises"
+        if self.breaks_off:
+            yield "the file breaks off before the end of its pictures"
         if hidden := self._hidden(num_frames):
             yield hidden
         # Matroska counts durations from zero, others from the first frame: only a negative start needs regard.
         shown = end - min(start, 0.0)
+        lead = max(origin, 0.0) if self.counts_from_zero else 0.0
         if self.end_seconds is not None and shown < self.end_seconds - self.tolerance_seconds:
-            yield f"the video ends at {end:.2f} s, its header promised {self.end_seconds:.2f} s"
+            yield f"the video ends at {end - origin:.2f} s, its header promised {self.end_seconds - lead:.2f} s"
         elif self.full_seconds is not None and shown < self.full_seconds * _LEAST_SHARE - _END_TOLERANCE_SECONDS:
-            yield f"the video shows {shown:.2f} s, another part of its header promised {self.full_seconds:.2f} s"
+            promised = self.full_seconds - lead
+            yield f"the video shows {end - origin:.2f} s, another part of its header promised {promised:.2f} s"
 
     def _hidden(self, num_frames: int | None) -> str | None:
         if self.num_frames is None:
@@ -150,6 +161,8 @@ def read_promise(source: Source, container: InputContainer, stream: VideoStream)
         missing_bytes=None
         if declared is None or all_there or source.size_bytes is None
         else (source.size_bytes, declared),
+        counts_from_zero=name == _MATROSKA,
+        breaks_off=breaks_off(source, name),
     )
 
 
@@ -209,23 +222,10 @@ def _avi_seconds(source: Source) -> float | None:
 
 def _declared_bytes(source: Source, container: str) -> int | None:
     """How long the file is to be by its own header, for containers whose times don't tell whether the end is there."""
-    head = source.read_at(0, _HEAD_BYTES)
-    if container == "asf":
-        at = head.find(_ASF_FILE_PROPERTIES)
-        return int.from_bytes(head[at + 40 : at + 48], "little") or None if at >= 0 else None
-    if container != _MATROSKA:
+    if container == _MATROSKA:
+        return declared_end(source)
+    if container != "asf":
         return None
-    _, size, at = _ebml(head, 0)
-    name, segment, begin = _ebml(head, at + (size or 0))
-    return None if name != b"\x18\x53\x80\x67" or segment is None else begin + segment
-
-
-def _ebml(data: bytes, at: int) -> tuple[bytes, int | None, int]:
-    """An EBML element's name, the size of its content (None: not known), and where that begins."""
-    name = data[at : at + 4]
-    first = data[at + 4] if len(data) > at + 4 else 0
-    length = 9 - first.bit_length()
-    if length > 8:
-        return b"", None, at
-    value = int.from_bytes(data[at + 4 : at + 4 + length], "big") & ((1 << 7 * length) - 1)
-    return name, None if value == (1 << 7 * length) - 1 else value, at + 4 + length
+    head = source.read_at(0, _HEAD_BYTES)
+    at = head.find(_ASF_FILE_PROPERTIES)
+    return int.from_bytes(head[at + 40 : at + 48], "little") or None if at >= 0 else None

@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from math import prod
-from types import TracebackType
 from typing import Final
 
 import av
@@ -16,6 +15,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from vidguard.closing import Closing
 from vidguard.config import Limits
 from vidguard.errors import InputError
 from vidguard.types import FrameBatch, PictureSize
@@ -49,7 +49,7 @@ _MAX_SIZES: Final = 64
 _MAX_SIZE_NOTES: Final = 4
 
 
-class PyAvReader:
+class PyAvReader(Closing):
     """One pass over a container's video stream; the canvas decides where and how frames become RGB.
 
     The first frame is decoded at once: only it tells colours, turn and interlacing for sure, and whether the hardware
@@ -137,16 +137,6 @@ class PyAvReader:
         self._container.close()
         self._source.close()
 
-    def __enter__(self) -> PyAvReader:
-        """Enter a with block."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close at the end of a with block."""
-        self.close()
-
     def _take_frames(self) -> Iterator[tuple[VideoFrame, float]]:
         if self._taken:
             raise InputError("a source is read once; open it again for another pass")
@@ -182,7 +172,8 @@ class PyAvReader:
             yield frame, pts
         if self._source.was_cut:
             self._troubles[f"the pipe was cut after max_bytes={self._limits.max_bytes}"] += 1
-        self._troubles.update(self.promise.broken(start or 0.0, end, self.num_frames_decoded))
+        origin = self.info.origin_seconds
+        self._troubles.update(self.promise.broken(start or 0.0, end, self.num_frames_decoded, origin=origin))
 
     def _lateness(self, first: VideoFrame, pts: float) -> float:
         """How late all times are, in seconds: AVI counts pictures as they are decoded, B-frames after their next."""

@@ -6,9 +6,9 @@ import io
 import os
 import stat
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Final, cast
 
+from vidguard.closing import Closing
 from vidguard.config import Limits
 from vidguard.errors import InputError, LimitError, SourceError, VidguardError
 from vidguard.sandbox import LentFile
@@ -75,7 +75,7 @@ class Stream:
         return True
 
 
-class Source:
+class Source(Closing):
     """A path, bytes or binary file object that is there, isn't empty and keeps within max_bytes.
 
     A file object is read from its beginning if it can seek, else from where it stands; it's never closed here.
@@ -169,6 +169,15 @@ class Source:
         finally:
             self._file.seek(before)
 
+    def read_tail(self, size: int) -> bytes:
+        """Look at the last bytes; none of a pipe that isn't held."""
+        if not self.seekable:
+            return b""
+        before = self._file.tell()
+        end = self._file.seek(0, io.SEEK_END)
+        self._file.seek(before)
+        return self.read_at(max(end - size, 0), size)
+
     def require_unchanged(self) -> None:
         """Raise SourceError if what was read is, so far, not what was hashed."""
         if self._hashed is not None:
@@ -195,16 +204,6 @@ class Source:
         """Close what was opened here; the caller's file object stays open."""
         if self._owned:
             self._file.close()
-
-    def __enter__(self) -> Source:
-        """Enter a with block."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close at the end of a with block."""
-        self.close()
 
 
 def _regular_file(given: str | Path) -> Path:
