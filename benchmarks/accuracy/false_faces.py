@@ -9,9 +9,9 @@ half of its frames or more, in the picture as it was, is a face. `AnalysisConfig
 
     python benchmarks/accuracy/false_faces.py --turned --material INDEX.csv --material MORE.csv --out RESULT.json
 
-measures looks at turned pictures instead, where there is no face: one in each video, whose faces are painted over. How
-often a look finds something without a mesh, and how often the next frame confirms it as `TurnFinder` asks for, turned
-and upright.
+measures looks at turned pictures instead, one a video, none of which lies on its side. Where there is no face, for
+what looks like one upright is painted over: how often a look finds something without a mesh. Where there are upright
+faces: how often a turned look finds anything. And how often the next frame confirms it, as `TurnFinder` asks for.
 """
 
 from __future__ import annotations
@@ -100,19 +100,26 @@ def _tracks(videos: list[Path], detector: FaceDetector, mesh: FaceMesh, config: 
 
 def _turned(videos: list[Path], detector: FaceDetector, mesh: FaceMesh) -> dict[str, Any]:
     """Each look: detection probability of the clearest thing that is no face, in this frame and in the next."""
-    looks: dict[str, list[tuple[float, float]]] = {"upright": [], "turned": []}
+    names = ("no face, upright", "no face, turned", "upright faces, turned")
+    looks: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     for path in progress(videos, description="videos"):
         try:
-            first, second = (_without_faces(frame, detector) for frame in _two_frames(path))
-        except (SourceError, ValueError):
+            shown = _two_frames(path)
+        except SourceError:
             continue
-        for name, turns in (("upright", (0,)), ("turned", (1, 2, 3))):
-            prob, turn = max((_clearest(detector, mesh, first, turn), turn) for turn in turns)
-            looks[name].append((prob, _clearest(detector, mesh, second, turn) if prob >= _CLEAR[1] else 0.0))
+        if len(shown) < 2:
+            continue
+        painted = [_without_faces(frame, detector) for frame in shown]
+        for name, frames, turns in zip(looks, (painted, painted, shown), ((0,), (1, 2, 3), (1, 2, 3))):
+            ignored = None if frames is shown else mesh
+            prob, turn = max((_clearest(detector, ignored, frames[0], turn), turn) for turn in turns)
+            again = _clearest(detector, ignored, frames[1], turn) if prob >= _CLEAR[1] else 0.0
+            looks[name].append((prob, again))
     return {
-        "what": f"looks at genuine videos {_LOOK_SECONDS:g} s in, faces painted over, upright and at the clearest of "
-        "three turns: how many find something without a mesh; confirmed: the next frame, too, at the same turn",
-        "looks": len(looks["upright"]),
+        "what": f"looks at genuine videos {_LOOK_SECONDS:g} s in, upright and at the clearest of three turns: how many "
+        "find something without a mesh where what looks like a face upright is painted over, and anything where it "
+        "isn't; confirmed: the next frame, too, at the same turn",
+        "looks": len(looks[names[0]]),
         "by_detection_prob": {
             name: {
                 f"{clear:g}": {
@@ -143,14 +150,19 @@ def _without_faces(frame: torch.Tensor, detector: FaceDetector) -> torch.Tensor:
     return painted
 
 
-def _clearest(detector: FaceDetector, mesh: FaceMesh, frame: torch.Tensor, turn: int) -> float:
-    """Detection probability of the clearest thing without a mesh in a turned frame."""
+def _clearest(detector: FaceDetector, ignored: FaceMesh | None, frame: torch.Tensor, turn: int) -> float:
+    """Detection probability of the clearest thing in a turned frame; ignored: what has such a mesh doesn't count."""
     turned = torch.rot90(frame, turn, (2, 3))
     found, picture = detector.detect(turned)[0], _picture(turned[0])
-    clear = [prob for prob in found.probs.tolist() if prob >= _CLEAR[1]]
-    points = found.landmarks_px[found.probs >= _CLEAR[1]]
-    false = [p for p, five in zip(clear, points) if mesh.find(picture, np.asarray(five, np.float32)) is None]
-    return max(false, default=0.0)
+    clear = found.probs >= _CLEAR[1]
+    return max(
+        (
+            prob
+            for prob, points in zip(found.probs[clear].tolist(), found.landmarks_px[clear])
+            if ignored is None or ignored.find(picture, np.asarray(points, np.float32)) is None
+        ),
+        default=0.0,
+    )
 
 
 def _follow(path: Path, follower: FaceFollower, mesh: FaceMesh, config: AnalysisConfig, *, reduced: bool) -> list[Seen]:

@@ -7,6 +7,7 @@ from itertools import accumulate, pairwise
 
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import paste, portrait, room
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -222,6 +223,20 @@ def test_a_fast_face_is_seen_all_the_time(detector: FaceDetector, px: int, speed
     followed = follow(detector, film(cross(px, speed)))
     assert [len(faces) for faces in followed] == [1] * len(followed)
     assert len({faces[0].track_id for faces in followed}) <= 1 + speed // 300  # it may be lost where it turns back
+
+
+@pytest.mark.parametrize("speed", [500.0, 600.0])
+def test_a_fast_face_that_turns_back_keeps_its_id(detector: FaceDetector, speed: float) -> None:
+    """A head of 180 px, a face of 90, goes to and fro over 780 px."""
+    shown = torch.from_numpy(data.astronaut()[40:400, 100:460].copy()).permute(2, 0, 1)[None].float()
+    head = F.interpolate(shown, size=[180, 180], mode="area")[0].round().to(torch.uint8)
+    frames = room(960, 260)[None].repeat(32, 1, 1, 1)
+    for n, frame in enumerate(frames):
+        way = speed * n / RATE % 1560
+        paste(frame, head, round(min(way, 1560 - way)), 30)
+    followed = follow(detector, frames)
+    assert {face.track_id for faces in followed for face in faces} == {0}
+    assert sum(len(faces) for faces in followed) >= 31
 
 
 def test_a_face_in_other_light_is_still_the_same(detector: FaceDetector) -> None:

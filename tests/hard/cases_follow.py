@@ -168,7 +168,7 @@ CASES: tuple[HardCase, ...] = (
     HardCase(
         "camera flashes", _film(_lit(lambda t: _grey(1.8, 70) if t % 1 > 0.9 else _grey(1)), 3.0), _is_one_face(2.7)
     ),
-    HardCase("coloured stage light", _film(_lit(lambda t: (_LAMPS[int(t * 2) % 4], 0.0)), 4.0), _is_seen(3.5)),
+    HardCase("coloured stage light", _film(_lit(lambda t: (_LAMPS[int(t * 2) % 4], 0.0)), 4.0), _is_one_face(3.5)),
     HardCase("cross dissolve between two people", _film(_dissolve, 4.0), _are_two_people),
     *(
         HardCase(

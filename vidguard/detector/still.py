@@ -48,7 +48,7 @@ def judge_still(
     look suspicious by accident as there are faces that can be judged: see `video_logit`.
     """
     found, turn = face_detector.detect(frame)[0], 0
-    if not len(found) and (turn := find_turn(face_detector, frame)):
+    if not len(found) and (turn := find_turn(face_detector, frame, found)):
         found = detect_turned(face_detector, frame, turn)[0]
     most = config.faces.max_faces
     boxes, landmarks = found.boxes_xyxy_px[:most].cpu(), found.landmarks_px[:most].cpu()

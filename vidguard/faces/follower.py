@@ -28,10 +28,11 @@ LOOKS_CROP: Final = CropGeometry(size=16, margin=1.2)
 MID_GREY: Final = 110.0
 # Of 1,187 sightings matched by place alone, 0.3 % are less like their track's memory.
 _MIN_LIKENESS: Final = 0.4
-# In other light a face's looks differ (their cosine falls below 0 where lamps change colour or dim to a quarter), the
-# shape of its brightness, `scene.structure` smoothed, hardly: of 71 real faces' looks in coloured, dim, side and other
-# light 5 % have a cosine of less than 0.81 with the look before. Of pairs of two people 1 % have more than 0.71.
-_SAME_SHAPE: Final = 0.71
+# In other light a face's looks differ: their cosine falls below 0 where lamps change colour or dim to a quarter. The
+# shape of its brightness, `smooth_shape`, hardly does: of 70 real faces in coloured, dim, side and other light 5 % have
+# a cosine of less than 0.74 with the look before, of pairs of two people 1 % have more than this one
+# (`benchmarks/accuracy/relit_faces.py`; unsmoothed, 0.62 and 0.70).
+_SAME_SHAPE: Final = 0.73
 _SAME_PLACE_IOU: Final = 0.4
 # What a face in other light counts for beside sightings whose looks are like a track's.
 _RELIT_LIKENESS: Final = 0.5
@@ -343,7 +344,11 @@ class FaceFollower:
         gap = torch.tensor([time - t.time for t in tracks])[:, None]
         distance = torch.cdist(_centre(predicted), _centre(boxes)) / sides
         sure_reach = _REACH + _SURE_REACH_PER_SECOND * gap.clamp(max=_COAST_SECONDS)
-        reach = torch.where(likeness > _SURE_LIKENESS, sure_reach, _REACH + _REACH_PER_SECOND * gap)
+        sure = likeness > _SURE_LIKENESS
+        reach = torch.where(sure, sure_reach, _REACH + _REACH_PER_SECOND * gap)
+        # one that turned back is nearer to where it was than to where it was going
+        last = torch.cdist(_centre(torch.stack([t.box for t in tracks])), _centre(boxes)) / sides
+        distance = torch.where(sure, torch.minimum(distance, last), distance)
         overlap = pairwise_iou(predicted, boxes)
         shape = torch.stack([t.shape for t in tracks]) @ torch.stack([s.shape for s in sightings]).T
         relit = (overlap > _SAME_PLACE_IOU) & (shape > _SAME_SHAPE)
