@@ -48,7 +48,7 @@ from vidguard.files import write_whole
 from vidguard.fingerprints import KINDS, fit_fingerprint, native_face
 from vidguard.forge import jpeg
 from vidguard.metrics import Statistic, accuracy, auc
-from vidguard.training.frames import load_pretrained
+from vidguard.training.pretrained import load_pretrained
 from vidguard.weights import find_weights
 
 Floats = NDArray[np.floating[Any]]

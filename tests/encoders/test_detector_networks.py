@@ -24,7 +24,7 @@ from vidguard.encoders import (
 )
 from vidguard.encoders.front_ends import ConstrainedConv
 from vidguard.errors import InputError
-from vidguard.training.frames import load_pretrained
+from vidguard.training.pretrained import load_pretrained
 
 
 def parameters(module: nn.Module) -> int:

@@ -84,7 +84,7 @@ def test_one_recipe_makes_a_weight_set_of_each_encoder(
 
 def test_the_detectors_recipe_has_every_encoder_by_one_protocol_but_for_steps_and_shares_base_v1s_crops() -> None:
     recipe = load_recipe("detectors-v1")
-    assert set(recipe.names) == set(ENCODERS)
+    assert set(recipe.names) == set(ENCODERS) - {"clip_vit_b16"}  # a foundation model, trained by other means
     assert recipe.material == load_recipe("base-v1").material
     assert len({(e.batch, e.weight_decay, e.degraded, e.mixture) for e in recipe.encoders.values()}) == 1
     assert sum(part.weight for part in recipe.mixture) == pytest.approx(1.0)

@@ -14,7 +14,8 @@ from vidguard.encoders.amten import (
     AmtenNetNone,
     AmtenNetSrm,
 )
-from vidguard.encoders.base import CROP, Encoder, EncoderOutput, prepare_crops
+from vidguard.encoders.base import CROP, Encoder, EncoderOutput, StagedEncoder, prepare_crops
+from vidguard.encoders.clip_vit import ClipVitB16
 from vidguard.encoders.efficientnet_lite import EfficientNetLite0
 from vidguard.encoders.fingerprint import ColorSvm, FingerprintEncoder, SpectrumLr, SpectrumSvm
 from vidguard.encoders.high_pass_cnn import HighPassCnn
@@ -37,6 +38,7 @@ ENCODERS: Final[dict[str, type[Encoder]]] = {
     "xception": Xception,
     "mobilenet_v2": MobileNetV2,
     "efficientnet_lite0": EfficientNetLite0,
+    "clip_vit_b16": ClipVitB16,
     "spectrum-lr": SpectrumLr,
     "spectrum-svm": SpectrumSvm,
     "color-svm": ColorSvm,
@@ -59,6 +61,7 @@ __all__ = [
     "AmtenNetHighPass",
     "AmtenNetNone",
     "AmtenNetSrm",
+    "ClipVitB16",
     "ColorSvm",
     "EfficientNetLite0",
     "Encoder",
@@ -71,6 +74,7 @@ __all__ = [
     "MobileNetV2",
     "SpectrumLr",
     "SpectrumSvm",
+    "StagedEncoder",
     "Xception",
     "fold_batch_norms",
     "prepare_crops",

@@ -39,6 +39,26 @@ class Encoder(nn.Module, ABC):
         """(N, 3, S, S) float RGB in [0, 1] -> embeddings (N, embedding_dim) and logits (N,)."""
 
 
+class StagedEncoder(Encoder):
+    """An encoder of blocks in a row, of which the first can be frozen and run once where only the rest learns."""
+
+    @abstractmethod
+    def lower(self, crops: Tensor, blocks: int) -> Tensor:
+        """What everything up to the first so many blocks makes of crops (N, 3, S, S): features (N, ...)."""
+
+    @abstractmethod
+    def upper(self, features: Tensor, blocks: int) -> EncoderOutput:
+        """The rest of the network, from the features after its first so many blocks on."""
+
+    @abstractmethod
+    def freeze(self, blocks: int) -> None:
+        """Let everything up to the first so many blocks learn nothing, nor batch norms there see more. In place."""
+
+    def forward(self, crops: Tensor) -> EncoderOutput:
+        """(N, 3, S, S) float RGB in [0, 1] -> EncoderOutput."""
+        return self.upper(self.lower(crops, 0), 0)
+
+
 def prepare_crops(crops: Tensor, size: int) -> Tensor:
     """Resize face crops for an encoder.
 

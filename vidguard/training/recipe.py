@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from vidguard.encoders import ENCODERS, EfficientNetLite0, FingerprintEncoder
+from vidguard.encoders import ENCODERS, FingerprintEncoder, StagedEncoder
 from vidguard.errors import InputError
 from vidguard.weights import is_set_name
 
@@ -159,6 +159,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse encoders that this version doesn't have, and a name that can't be a weight set's."""
+        staged = [name for name, encoder in ENCODERS.items() if issubclass(encoder, StagedEncoder)]
         prints = {name for name, encoder in ENCODERS.items() if issubclass(encoder, FingerprintEncoder)}
         unknown = set(self.encoders) - (set(ENCODERS) - prints) | set(self.fitted) - prints
         if unknown or not self.names:
@@ -174,8 +175,8 @@ class Recipe:
         for name, encoder in self.encoders.items():
             if (encoder.bank is None) != (encoder.frozen_blocks == 0):
                 raise ValueError("frozen_blocks and bank go together")
-            if encoder.frozen_blocks and not issubclass(ENCODERS[name], EfficientNetLite0):
-                raise ValueError(f"{name} has no blocks to freeze; efficientnet_lite0 has")
+            if encoder.frozen_blocks and not issubclass(ENCODERS[name], StagedEncoder):
+                raise ValueError(f"{name} has no blocks to freeze; {', '.join(staged)} have")
         if not is_set_name(self.name):
             raise ValueError(
                 f"a weight set can't be called {self.name!r}; use up to 64 letters, digits, '.', '-' and '_'"
