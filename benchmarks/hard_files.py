@@ -35,7 +35,7 @@ weights are. Below each answer stand the notes that the report gives of the file
 
 def page() -> str:
     """The whole page."""
-    sys.path.insert(0, str(ROOT / "tests/hard"))
+    sys.path[:0] = [str(ROOT / "tests/hard"), str(ROOT / "tests/support")]
     from cases import CASES
 
     detector = vidguard.load(device="cpu")

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "video")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from hard_files import HARD_FILES  # noqa: E402
 from media import HardFile  # noqa: E402

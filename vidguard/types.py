@@ -6,6 +6,7 @@ Time is the container's presentation time in seconds, intervals are half-open ``
 
 from __future__ import annotations
 
+import html
 import itertools
 import sys
 from base64 import b64encode
@@ -19,9 +20,10 @@ from pydantic.dataclasses import dataclass
 
 from vidguard.errors import InputError, ReportFormatError
 from vidguard.files import write_whole
-from vidguard.text import printable_json
+from vidguard.text import printable, printable_json
 
 if TYPE_CHECKING:
+    import pandas
     from torch import Tensor
 
 SCHEMA_VERSION: Final = 1
@@ -377,7 +379,7 @@ class EngineInfo:
     """What happened on the way: fallbacks with their reason, tone mapping, damage."""
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=_STRICT, repr=False)
 class Report:
     """The answer about one source. Serialises to JSON that round-trips; see `json_schema`."""
 
@@ -433,6 +435,40 @@ class Report:
                 "the file is another one, or changed meanwhile; analyse it again"
             )
 
+    def __repr__(self) -> str:
+        """A line to read: what was analysed, what is said of it, and how much of it there is."""
+        told = [printable(self.source.name), self.status.value]
+        told += [] if self.fake_prob is None else [f"fake_prob={self.fake_prob:g}"]
+        told += [] if self.decision is None else [self.decision.label]
+        counts = ((len(self.tracks), "track"), (len(self.segments), "segment"), (len(self.findings), "finding"))
+        told += [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts]
+        return f"<Report: {', '.join(told)}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the page of `save_html`, in a frame that can reach nothing of the notebook's."""
+        from vidguard.render.html import render_html  # upward, and resolved on use, as in save_html
+
+        page = html.escape(render_html(self), quote=True)
+        return (
+            f'<iframe sandbox="allow-scripts" srcdoc="{page}" style="width: 100%; height: 600px; border: 0"></iframe>'
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionaries, lists and numbers: what `to_json` writes."""
+        plain: dict[str, Any] = _report_adapter().dump_python(self, mode="json")
+        return plain
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The segments as a table, one row each: track_id, start and end (s), fake_prob, num_frames, decision.
+
+        fake_prob is NaN where nothing was judged. Needs pandas.
+        """
+        import pandas
+
+        columns = ["track_id", "start", "end", "fake_prob", "num_frames", "decision"]
+        rows = [[getattr(segment, column) for column in columns] for segment in self.segments]
+        return pandas.DataFrame(rows, columns=columns).astype({"fake_prob": float})
+
     def to_json(self, *, indent: int | None = 2) -> str:
         """Serialise; `from_json` gives an equal report back."""
         return printable_json(_report_adapter().dump_json(self, indent=indent).decode())
@@ -460,7 +496,7 @@ class Report:
 
     def save_html(self, path: str | Path) -> None:
         """Write one self-contained HTML page about this report, whole or not at all."""
-        from vidguard.render.html import render_html  # the one upward import: a convenience, resolved on use
+        from vidguard.render.html import render_html  # upward: a convenience, resolved on use
 
         write_whole(path, render_html(self).encode())
 

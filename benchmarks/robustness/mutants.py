@@ -29,7 +29,7 @@ import numpy as np
 import typer
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "video"), str(ROOT / "benchmarks" / "accuracy")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support"), str(ROOT / "benchmarks" / "accuracy")]
 
 SECONDS: Final = 30.0
 """What one mutant may take, both readings together; the slowest seeds take a tenth of a second."""

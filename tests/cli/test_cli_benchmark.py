@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))
-
 from clips import empty_clip, face_clip
 
 from vidguard.cli.app import run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from clips import FPS, empty_clip, face_clip
 from skimage.data import astronaut
 
 from vidguard.forge import CHAINS, COURSES, KINDS
 from vidguard.video import open_source, write_video
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))
-
-from clips import FPS, empty_clip, face_clip
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PORTRAIT = np.ascontiguousarray(np.asarray(astronaut())[:240, 110:350])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from media import encode
 from PIL import Image
 
 import vidguard
@@ -19,9 +19,6 @@ from vidguard.demo import DemoClip
 from vidguard.detector.analysis import HOLD_SECONDS, Analysis
 from vidguard.types import FrameBatch
 from vidguard.video import open_source
-
-sys.path.append(str(Path(__file__).parents[1] / "video"))
-from media import encode
 
 Rgb = np.ndarray
 SIDE = 256

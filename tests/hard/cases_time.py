@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,11 @@ import cv2
 import numpy as np
 import pytest
 from case import HardCase, Rgb, portraits
+from media import encode
 from PIL import Image
 
 from vidguard.detector.triage import Outcome, Triage
 from vidguard.types import Report, Segment, Status
-
-sys.path.append(str(Path(__file__).parents[1] / "video"))
-from media import encode
 
 _SIDE = 320
 _CROWD = 40

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -11,13 +10,11 @@ from pathlib import Path
 import av
 import numpy as np
 from case import HardCase, Rgb, portraits
+from media import encode, to_frame
 from PIL import Image
 
 from vidguard.detector.triage import Outcome, Triage
 from vidguard.types import Report, Segment, Status
-
-sys.path.append(str(Path(__file__).parents[1] / "video"))
-from media import encode, to_frame
 
 _LENGTH = 20  # frames, at 10 a second
 
