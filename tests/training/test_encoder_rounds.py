@@ -218,13 +218,19 @@ def test_a_stopped_round_ends_bit_for_bit_like_one_never_stopped(tmp_path: Path,
 
 
 KILLED = """
-import sys, time
+import itertools, sys, time
 from pathlib import Path
 from test_encoder_rounds import NAME, SURVIVOR, small_store
 from vidguard.training import frames
 
-frames.RESUME_STEPS, step = 2, frames._step
-frames._step = lambda *given: time.sleep(0.1) or step(*given)
+frames.RESUME_STEPS, step, steps = 2, frames._step, itertools.count(1)
+
+def until_the_third(*given):
+    if next(steps) > 3:
+        time.sleep(600)  # after a checkpoint, and before the next one: killed here
+    return step(*given)
+
+frames._step = until_the_third
 frames.train_encoder(NAME, SURVIVOR, small_store(), Path(sys.argv[1]), say=print, workers=0)
 """
 SURVIVOR = small_recipe(Round(8, 1e-3))
