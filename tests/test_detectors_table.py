@@ -59,7 +59,7 @@ def test_every_set_gets_a_row_that_says_what_it_learnt_from(
         other["kinds"] = None
     row["kinds"] = {"classes": ["genuine", "identity"], "confusion": [[3, 1], [0, 0]], "accuracy": 0.75}
     row["kinds"]["accuracy_95"] = [0.5, 0.9]
-    table = importlib.import_module("readme_tables").detectors(result)
+    table = importlib.import_module("tables").detectors(result)
     line, kinds = (line for line in table if line.startswith("| base-v1 "))
     assert kinds == "| base-v1 | 0.75 of 4 | – | 0.75 | 0.50–0.90 |"
     assert line.count("†") == 3 + bool(row["sets"]["generated"]["learnt_from"])

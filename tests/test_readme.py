@@ -25,5 +25,5 @@ def test_the_python_snippet_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_tables_are_up_to_date() -> None:
-    done = subprocess.run([sys.executable, str(ROOT / "benchmarks/readme_tables.py"), "--check"], check=False)
-    assert done.returncode == 0, "run python benchmarks/readme_tables.py"
+    done = subprocess.run([sys.executable, str(ROOT / "benchmarks/tables.py"), "--check"], check=False)
+    assert done.returncode == 0, "run python benchmarks/tables.py"
