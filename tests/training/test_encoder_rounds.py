@@ -220,9 +220,11 @@ def test_a_stopped_round_ends_bit_for_bit_like_one_never_stopped(tmp_path: Path,
 KILLED = """
 import itertools, sys, time
 from pathlib import Path
+import torch
 from test_encoder_rounds import NAME, SURVIVOR, small_store
 from vidguard.training import frames
 
+torch.set_num_threads(int(sys.argv[2]))  # sums are in another order with others
 frames.RESUME_STEPS, step, steps = 2, frames._step, itertools.count(1)
 
 def until_the_third(*given):
@@ -248,7 +250,8 @@ def test_a_killed_training_goes_on_from_a_whole_checkpoint(tmp_path: Path, monke
         (tmp_path / name).mkdir()
     partial = tmp_path / "killed" / f"{NAME}.partial.safetensors"
     where = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen([sys.executable, "-c", KILLED, tmp_path / "killed"], env=where)
+    command = [sys.executable, "-c", KILLED, tmp_path / "killed", str(torch.get_num_threads())]
+    process = subprocess.Popen(command, env=where)
     ends = time.monotonic() + 600
     while not partial.exists() and process.poll() is None and time.monotonic() < ends:
         time.sleep(0.01)
