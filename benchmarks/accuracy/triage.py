@@ -64,7 +64,9 @@ def main(
     singles = _singles(trained / "sequences.val.safetensors", detector)
     costs = _costs(native_clips(trained / "store", material, work / "copies"), detector)
     examples = [*videos, *singles]
-    points = [_best(examples, (*detector.judge.names, FUSED), m, of, costs) for of, m in _POINTS]
+    several = len(detector.judge.names) > 1  # one encoder's own logits order faces as the fused ones do
+    candidates = (*detector.judge.names, FUSED) if several else (FUSED,)
+    points = [_best(examples, candidates, m, of, costs) for of, m in _POINTS]
     result = {
         "what": "share of videos that a look at their key frames clears, fakes missed by it, and what that saves",
         "weights": detector.weights.name,

@@ -104,6 +104,13 @@ def test_exit_zero_forgives_findings_but_not_failures(command, tmp_path):
     assert command("analyze", "--exit-zero", fake, broken)[0] == 3
 
 
+def test_an_empty_name_is_not_the_current_folder(command, tmp_path, monkeypatch):
+    make(tmp_path, b"fake", "b.mp4")
+    monkeypatch.chdir(tmp_path)
+    code, out, err = command("analyze", "")
+    assert (code, out, err) == (3, "", "vidguard: a source's name is empty\n")
+
+
 def test_failure_is_one_line_and_the_others_are_done(command, tmp_path):
     sources = [make(tmp_path, b"broken", "a.mp4"), make(tmp_path, b"fake", "b.mp4"), tmp_path / "missing.mp4"]
     code, out, err = command("analyze", *sources)

@@ -43,7 +43,7 @@ def expand(arguments: Iterable[str]) -> Expanded:
     passed_over: list[str] = []
     overlays: list[str] = []
     for argument in arguments:
-        found, others = _files_of(argument)
+        found, others = _files_of(argument) if argument else ([], [])  # Path("") would be the current folder
         if others:
             passed_over.append(f"{argument}: {_told(others)}")
         own = set() if Path(argument).is_file() else {path for path in found if is_own_overlay(path)}
@@ -54,10 +54,10 @@ def expand(arguments: Iterable[str]) -> Expanded:
                 "a file that is named itself is taken"
             )
         if not found:
-            problems.append(f"{argument}: {_why_nothing(argument)}")
+            problems.append(f"{argument}: {_why_nothing(argument)}" if argument else "a source's name is empty")
         for path in found:
             files.setdefault(path.resolve(), path)
-    several = len(arguments) > 1 or any(Path(a).is_dir() or _is_glob(a) for a in arguments)
+    several = len(arguments) > 1 or any(a and (Path(a).is_dir() or _is_glob(a)) for a in arguments)
     return Expanded(tuple(files.values()), tuple(problems), tuple(passed_over), tuple(overlays), several)
 
 
