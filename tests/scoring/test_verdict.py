@@ -152,6 +152,7 @@ def test_a_video_is_called_genuine_only_where_each_face_is() -> None:
     assert label_of(band, 0.7, [0.9, 0.1]) == "manipulated"
     assert label_of(band, 0.1, [0.15, None]) == "genuine"
     assert label_of(band, 0.1, [0.2, 0.1]) == "undecided"  # the correction took it below
+    assert label_of(band, 0.1, [0.1, None, 0.2]) == "undecided"
     assert label_of(band, 0.5, [0.75, 0.1]) == "undecided"
 
 
