@@ -16,7 +16,7 @@ from PIL import Image
 
 from vidguard.config import Limits
 from vidguard.errors import SourceError
-from vidguard.video import open_source
+from vidguard.video import open_source, pillow_reader
 from vidguard.video.keyframes import open_key_frames
 
 PICTURES = [Image.fromarray(picture) for picture in media.frames(5)]
@@ -209,5 +209,14 @@ def test_what_follows_the_end_of_a_gif_does_not_matter_and_a_cut_one_from_a_pipe
 @pytest.mark.parametrize("kind", ["WEBP", "AVIF"])
 def test_webp_and_avif_that_break_off_are_refused_as_their_decoders_do(kind: str) -> None:
     data = saved(kind, duration=100)
-    with pytest.raises(SourceError):
+    with pytest.raises(SourceError) as refused:
         open_source(data[: len(data) // 2])
+    assert "HEIC" not in str(refused.value)
+
+
+def test_what_lacks_support_of_heic_says_so_and_avif_never(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pillow_reader, "_registered_formats", lambda: ("JPEG", "AVIF"))
+    for brand, hinted in ((b"heic", True), (b"avif", False)):
+        with pytest.raises(SourceError) as refused:
+            open_source(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1" + brand + bytes(64), backend="pillow")
+        assert ("vidguard[heif]" in str(refused.value)) == hinted

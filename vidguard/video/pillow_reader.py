@@ -433,14 +433,16 @@ def _identify(source: Source, limits: Limits, tail: bytes = b"") -> ImageFile.Im
     packed = source.head[:4] == b"RIFF" or source.head[4:8] == b"ftyp"
     most = still_bytes(limits, _PACKED_PIXEL_BYTES) if packed else still_bytes(limits)
     file = cast(IO[bytes], _Head(source, most, tail))
-    for name in _registered_formats():
+    names = _registered_formats()
+    for name in names:
         factory, accepts = Image.OPEN[name]
         if accepts is not None and accepts(source.head[:16]) is not True:
             continue
         file.seek(0)
         with suppress(*_DAMAGE):
             return factory(file, "")
-    hint = "; install HEIC support with: pip install 'vidguard[heif]'" if source.head[4:8] == b"ftyp" else ""
+    is_heic = source.head[4:8] == b"ftyp" and source.head[8:12] not in (b"avif", b"avis")
+    hint = "; install HEIC support with: pip install 'vidguard[heif]'" if is_heic and "HEIF" not in names else ""
     raise SourceError(f"{source.name} is not an image Pillow can read{hint}")
 
 
