@@ -144,11 +144,8 @@ class TrackRecord:
 
     def findings(self, opens: float) -> tuple[Finding, ...]:
         """Suspicious stretches as the frames tell them; none of a track that isn't judged. Needs history."""
-        if not self.judged:
-            return ()
-        return findings_of(
-            self.id, self.frames, [self.scoring.segment.probability(f.logit) for f in self.frames], opens
-        )
+        seen = [o.fake_prob for o in self.observations if o.fake_prob is not None]
+        return findings_of(self.id, self.frames, seen, opens) if self.judged else ()
 
     def kind(self, start: float = float("-inf"), end: float = float("inf")) -> KindGuess | None:
         """The most likely kind of manipulation in the frames that speak for [start, end) seconds; needs history."""
